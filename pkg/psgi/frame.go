@@ -1,0 +1,242 @@
+package psgi
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+const (
+	// MaxFrame is the largest frame, in bytes. A SEQPACKET message must fit the
+	// sender's buffer whole, and Linux gives 212,992 bytes of it by default.
+	MaxFrame = 200 << 10
+	// MaxInline is the largest request body that travels in its frame; larger
+	// ones travel as the path of a spool file.
+	MaxInline = 64 << 10
+
+	headerSize = 8
+)
+
+// Type says what a frame carries.
+type Type uint8
+
+// The frames that go down, to a worker.
+const (
+	TypeRequest Type = 1 // flags, environment, body or path of the spool file
+	TypeQuit    Type = 2 // end after what is already queued
+	TypeCancel  Type = 3 // the client of this request has left
+	TypeAck     Type = 4 // the file of this response has been opened: close it
+)
+
+// The frames that come up, from a worker.
+const (
+	TypeReady Type = 16 // the app is loaded; pid
+	TypeHead  Type = 17 // status, app time, header, body or its first piece
+	TypeBody  Type = 18 // a piece of the body
+	TypeInfo  Type = 19 // an informational response
+	TypeIdle  Type = 20 // the cleanup handlers of this request are done
+	TypeLog   Type = 21 // a line for psgix.logger
+	TypeFail  Type = 22 // the app could not be loaded; Perl's message
+)
+
+// The frames between the Go process and the template; id is a slot.
+const (
+	TypeBoot    Type = 32 // down: what to load, as a list of names and values
+	TypeSpawn   Type = 33 // down: fork a worker for this slot
+	TypeLoaded  Type = 48 // up: the template can fork
+	TypeSpawned Type = 49 // up: the worker's pid
+	TypeExited  Type = 50 // up: the worker's pid and wait status
+)
+
+// Flags qualify a frame.
+type Flags uint8
+
+// The flags, each with the frames that may carry it.
+const (
+	FlagEnd     Flags = 1 << 0 // Head, Body: nothing of this response follows
+	FlagStream  Flags = 1 << 1 // Head: pieces are written as the app goes
+	FlagCleanup Flags = 1 << 2 // with End: cleanup handlers run now, Idle follows
+	FlagLeaving Flags = 1 << 3 // with End or Idle: the worker ends after this
+	FlagAbort   Flags = 1 << 4 // with End: the response is not complete
+	FlagSpooled Flags = 1 << 5 // Request: the body is the path of a spool file
+	FlagFile    Flags = 1 << 6 // Head: the body is an open file
+)
+
+// Frame is one message, still packed. Payload aliases the buffer that it was
+// read into.
+type Frame struct {
+	Type    Type
+	Flags   Flags
+	ID      uint32
+	Payload []byte
+}
+
+// ParseFrame splits a message into its parts.
+func ParseFrame(b []byte) (Frame, error) {
+	if len(b) < headerSize {
+		return Frame{}, fmt.Errorf("%w: %d bytes", ErrFrame, len(b))
+	}
+	return Frame{Type(b[0]), Flags(b[1]), binary.BigEndian.Uint32(b[4:]), b[headerSize:]}, nil
+}
+
+// AppendFrame appends a frame with the given payload.
+func AppendFrame(dst []byte, t Type, f Flags, id uint32, payload []byte) []byte {
+	return append(appendHeader(dst, t, f, id), payload...)
+}
+
+// AppendRequest appends the frame that runs r as request id. It fails with
+// ErrTooLarge when the environment and the body do not fit a frame.
+func AppendRequest(dst []byte, id uint32, r *Request) ([]byte, error) {
+	body, flags := r.Body, Flags(0)
+	if r.SpoolFile != "" {
+		body, flags = []byte(r.SpoolFile), FlagSpooled
+	}
+	if headerSize+4+len(body)+r.Env.Len() > MaxFrame {
+		return dst, ErrTooLarge
+	}
+	dst = appendHeader(dst, TypeRequest, flags, id)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
+	dst = append(dst, body...)
+	return append(dst, r.Env.list...), nil
+}
+
+// AppendList appends a frame whose payload is a list of strings.
+func AppendList(dst []byte, t Type, f Flags, id uint32, list ...string) []byte {
+	dst = appendHeader(dst, t, f, id)
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+func appendHeader(dst []byte, t Type, f Flags, id uint32) []byte {
+	dst = append(dst, byte(t), byte(f), 0, 0)
+	return binary.BigEndian.AppendUint32(dst, id)
+}
+
+// Head is the payload of a TypeHead frame.
+type Head struct {
+	Status  int
+	AppTime time.Duration // from the request's start to this frame
+	Header  Header
+	Body    []byte // aliases the frame
+}
+
+// Head reads f, which must be of TypeHead. The header is copied; the body is not.
+func (f Frame) Head() (Head, error) {
+	p := parser{rest: f.Payload}
+	h := Head{Status: int(p.uint16()), AppTime: time.Duration(p.uint32()) * time.Microsecond}
+	h.Body = p.bytes()
+	h.Header = p.header()
+	return h, p.err
+}
+
+// Info reads f, which must be of TypeInfo.
+func (f Frame) Info() (status int, header Header, err error) {
+	p := parser{rest: f.Payload}
+	status, header = int(p.uint16()), p.header()
+	return status, header, p.err
+}
+
+// List reads a payload that is a list of strings.
+func (f Frame) List() ([]string, error) {
+	var list []string
+	p := parser{rest: f.Payload}
+	for len(p.rest) > 0 {
+		list = append(list, p.string())
+	}
+	return list, p.err
+}
+
+// Process reads the payload of TypeReady, TypeSpawned or TypeExited; status, in
+// the form of wait(2), is zero but for the last.
+func (f Frame) Process() (pid, status int, err error) {
+	p := parser{rest: f.Payload}
+	pid, status = int(p.uint32()), int(p.uint32())
+	return pid, status, p.err
+}
+
+// FileRef says where a worker keeps the file that is its response's body.
+type FileRef struct {
+	FD             int
+	Offset, Length int64
+}
+
+// FileRef reads the body of a head that carries FlagFile.
+func (h Head) FileRef() (FileRef, error) {
+	p := parser{rest: h.Body}
+	r := FileRef{FD: int(p.uint32()), Offset: int64(p.uint64()), Length: int64(p.uint64())}
+	if p.err == nil && (r.Offset < 0 || r.Length < 0) {
+		p.fail()
+	}
+	return r, p.err
+}
+
+// parser reads a payload from the front. After the first thing that does not
+// fit, err is set and everything reads as zero.
+type parser struct {
+	rest []byte
+	err  error
+}
+
+func (p *parser) fail() {
+	p.rest = nil
+	if p.err == nil {
+		p.err = fmt.Errorf("%w: payload cut short", ErrFrame)
+	}
+}
+
+func (p *parser) take(n int) []byte {
+	if n > len(p.rest) {
+		p.fail()
+		return nil
+	}
+	b := p.rest[:n:n]
+	p.rest = p.rest[n:]
+	return b
+}
+
+func (p *parser) uint16() uint16 {
+	if b := p.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (p *parser) uint32() uint32 {
+	if b := p.take(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (p *parser) uint64() uint64 {
+	if b := p.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// bytes reads a length and that many bytes.
+func (p *parser) bytes() []byte {
+	n := p.uint32()
+	if uint64(n) > uint64(len(p.rest)) {
+		p.fail()
+		return nil
+	}
+	return p.take(int(n))
+}
+
+func (p *parser) string() string { return string(p.bytes()) }
+
+func (p *parser) header() Header {
+	var h Header
+	for len(p.rest) > 0 {
+		name := p.string()
+		h = append(h, Field{name, p.string()})
+	}
+	if p.err != nil {
+		return nil
+	}
+	return h
+}

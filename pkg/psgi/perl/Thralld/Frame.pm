@@ -1,0 +1,133 @@
+package Thralld::Frame;
+
+use strict;
+use warnings;
+
+use Errno qw(EINTR);
+use Exporter qw(import);
+use Socket qw(MSG_NOSIGNAL);
+
+# The same names and numbers as in frame.go; golden frames hold both to it.
+use constant {
+    MAX_FRAME => 200 << 10,
+    MAX_PIECE => 128 << 10,
+
+    REQUEST => 1,
+    QUIT    => 2,
+    CANCEL  => 3,
+    ACK     => 4,
+
+    READY => 16,
+    HEAD  => 17,
+    BODY  => 18,
+    INFO  => 19,
+    IDLE  => 20,
+    LOG   => 21,
+    FAIL  => 22,
+
+    BOOT    => 32,
+    SPAWN   => 33,
+    LOADED  => 48,
+    SPAWNED => 49,
+
+    END_RESPONSE => 1 << 0,
+    STREAM       => 1 << 1,
+    CLEANUP      => 1 << 2,
+    LEAVING      => 1 << 3,
+    ABORT        => 1 << 4,
+    SPOOLED      => 1 << 5,
+    FILE         => 1 << 6,
+};
+
+our @EXPORT_OK = qw(
+    MAX_FRAME MAX_PIECE
+    REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL
+    BOOT SPAWN LOADED SPAWNED
+    END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE
+    open_socket read_frame send_frame frame_header frame_list frame_process
+    head_frame body_frame info_frame file_ref
+);
+our %EXPORT_TAGS = (all => \@EXPORT_OK);
+
+# open_socket makes a handle of an inherited descriptor.
+sub open_socket {
+    my ($fd) = @_;
+    open my $socket, '+<&=', $fd or die "cannot open descriptor $fd: $!\n";
+    binmode $socket;
+    return $socket;
+}
+
+# read_frame waits for one frame; undef when the other side is gone.
+sub read_frame {
+    my ($socket) = @_;
+    while (1) {
+        my $n = sysread $socket, my $frame, MAX_FRAME;
+        return $n ? $frame : undef if defined $n;
+        return if $! != EINTR;
+    }
+}
+
+# send_frame waits until the frame is on its way; false when the other side is
+# gone. The frame must hold bytes only.
+sub send_frame {
+    my ($socket, $frame) = @_;
+    until (defined send $socket, $frame, MSG_NOSIGNAL) {
+        return 0 if $! != EINTR;
+    }
+    return 1;
+}
+
+# frame_header returns type, flags and id.
+sub frame_header { return unpack 'C C x2 N', $_[0] }
+
+# frame_list makes a frame whose payload is a list of strings.
+sub frame_list {
+    my ($type, $id, @list) = @_;
+    return pack 'C x3 N (N/a*)*', $type, $id, @list;
+}
+
+# frame_process makes a frame that names a process.
+sub frame_process {
+    my ($type, $id, $pid) = @_;
+    return pack 'C x3 N N N', $type, $id, $pid, 0;
+}
+
+# head_frame makes the head of a response; time in microseconds.
+sub head_frame {
+    my ($flags, $id, $status, $time, $body, $headers) = @_;
+    return pack 'C C x2 N n N N/a* (N/a*)*', HEAD, $flags, $id, $status, $time, $body, @{$headers};
+}
+
+# body_frame makes a piece of a body.
+sub body_frame {
+    my ($flags, $id, $piece) = @_;
+    return pack 'C C x2 N a*', BODY, $flags, $id, $piece;
+}
+
+# info_frame makes an informational response.
+sub info_frame {
+    my ($id, $status, $headers) = @_;
+    return pack 'C x3 N n (N/a*)*', INFO, $id, $status, @{$headers};
+}
+
+# file_ref is the body of a head that carries FILE: descriptor, offset, length.
+sub file_ref {
+    my ($fd, $offset, $length) = @_;
+    return pack 'N (N N)2', $fd, map { ($_ >> 32, $_ & 0xffffffff) } $offset, $length;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Thralld::Frame - the frames between the Go process and Perl
+
+=head1 DESCRIPTION
+
+Pure functions that make frames, and the two that move them. Twin of frame.go,
+where the layout is described; golden frames in testdata/frames are read by the
+tests of both.
+
+=cut

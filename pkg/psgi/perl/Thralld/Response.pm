@@ -1,0 +1,297 @@
+package Thralld::Response;
+
+use strict;
+use warnings;
+
+use Scalar::Util qw(blessed reftype);
+use Thralld::App;
+use Thralld::Frame qw(:all);
+use Thralld::Writer;
+use Time::HiRes qw(sleep time);
+
+# A getline that returns '' has nothing yet: ask again, at first soon.
+use constant {FIRST_PAUSE => 0.001, LONGEST_PAUSE => 0.1};
+
+# new: nothing of the response has been sent. state goes from '' by 'open' (the
+# head is out) to 'done'; busy means that the worker will say when it is idle.
+sub new {
+    my ($class, $worker, $id, $env, $began) = @_;
+    return bless {worker => $worker, id => $id, env => $env, began => $began, state => '', busy => 0}, $class;
+}
+
+# take accepts what the app returned: the response, or a callback for it.
+sub take {
+    my ($self, $returned) = @_;
+    return $self->answer($returned) if ref $returned eq 'ARRAY';
+    return $self->stream($returned) if Thralld::App::is_code($returned);
+    return $self->breach('the app returned ' . describe($returned) . '; want [status, headers, body] or a callback');
+}
+
+# answer sends a whole response; the worker is free after it unless there are
+# cleanup handlers.
+sub answer {
+    my ($self, $response) = @_;
+    my ($status, $headers, $body) = @{$response};
+    my $breach
+        = @{$response} != 3 ? 'a response of ' . @{$response} . ' elements; want status, headers and body'
+        :                     breach_of_head($status, $headers)
+        || (ref $body eq 'ARRAY' || is_handle($body) ? undef : 'the body is ' . describe($body) . '; want an array or a handle');
+    return $self->breach($breach) if $breach;
+    return $self->send_handle($status, $headers, $body) if ref $body ne 'ARRAY';
+
+    my $whole = do { no warnings 'uninitialized'; join '', @{$body} };
+    return $self->send_large($status, $headers, $whole) if length $whole > MAX_PIECE;
+    return $self->head(END_RESPONSE, $status, $headers, $whole);
+}
+
+# send_large sends a body that does not fit a frame, in pieces.
+sub send_large {
+    my ($self, $status, $headers, $whole) = @_;
+    return $self->breach('the body holds a wide character: encode it') if !utf8::downgrade($whole, 1);
+    my @length = (grep { /^content-length$/i } @{$headers}) ? () : ('Content-Length' => length $whole);
+    return $self->head(END_RESPONSE, $status, [@{$headers}, @length], '') if $self->is_head;
+
+    $self->head(0, $status, [@{$headers}, @length], substr $whole, 0, MAX_PIECE) or return;
+    for (my $at = MAX_PIECE; $at < length $whole; $at += MAX_PIECE) {
+        return $self->end(ABORT) if $self->client_left;
+        $self->{worker}->tell(body_frame(0, $self->{id}, substr $whole, $at, MAX_PIECE));
+    }
+    return $self->end(0);
+}
+
+# send_handle sends a body by getline, as far as the client listens, and closes it once.
+sub send_handle {
+    my ($self, $status, $headers, $body) = @_;
+    if ($self->is_head) {
+        $self->head(END_RESPONSE, $status, $headers, '');
+        return $self->{worker}->close_body($body);
+    }
+    return if $self->hand_over($status, $headers, $body);
+    if (!eval { $self->pump($status, $headers, $body); 1 }) {
+        $self->failed($@);
+    }
+    return $self->{worker}->close_body($body);
+}
+
+sub pump {
+    my ($self, $status, $headers, $body) = @_;
+    my $flags = ref $body eq 'GLOB' ? 0 : STREAM;
+    my $pause = FIRST_PAUSE;
+    local $/ = \65536;
+    while (1) {
+        my $piece = $body->getline;
+        last if !defined $piece;
+        return $self->end(ABORT) if $self->client_left;
+        if (length $piece) {
+            $pause = FIRST_PAUSE;
+            $self->piece($flags, $status, $headers, $piece);
+            return if $self->{state} eq 'done';
+            next;
+        }
+        $self->head($flags, $status, $headers, '') or return if !$self->{state};
+        sleep $pause;
+        $pause = $pause * 2 < LONGEST_PAUSE ? $pause * 2 : LONGEST_PAUSE;
+    }
+    return $self->{state} ? $self->end(0) : $self->head(END_RESPONSE, $status, $headers, '');
+}
+
+# piece sends the next piece of a body, the first one with the head.
+sub piece {
+    my ($self, $flags, $status, $headers, $piece) = @_;
+    utf8::downgrade($piece, 1) or die "wide character in the response body: encode it\n";
+    my $from = 0;
+    if (!$self->{state}) {
+        $self->head($flags, $status, $headers, substr $piece, 0, MAX_PIECE) or return;
+        $from = MAX_PIECE;
+    }
+    for (; $from < length $piece; $from += MAX_PIECE) {
+        $self->{worker}->tell(body_frame(0, $self->{id}, substr $piece, $from, MAX_PIECE));
+    }
+    return;
+}
+
+# hand_over gives a regular file to the Go process, which sends it while this
+# worker is free again. It declines whatever is more than bytes on a disk:
+# objects with methods of their own, tied handles, layers that translate.
+sub hand_over {
+    my ($self, $status, $headers, $body) = @_;
+    my $glob = ref $body eq 'GLOB' || blessed $body && ref($body) =~ /^IO::(?:File|Handle)$/ ? $body : return 0;
+    return 0 if tied *{$glob} || !-f $glob;
+    return 0 if grep { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($glob);
+    my $fd     = fileno $glob;
+    my $at     = tell $glob;
+    my $length = (-s _) - $at;
+    return 0 if !defined $fd || $fd < 0 || $at < 0 || $length < 0;
+
+    $self->{worker}{held}{$self->{id}} = $body;
+    $self->head(END_RESPONSE | FILE, $status, $headers, file_ref($fd, $at, $length))
+        or $self->{worker}->close_body(delete $self->{worker}{held}{$self->{id}});
+    return 1;
+}
+
+# stream calls the app's callback with the responder. The worker is busy until
+# the callback has returned, whenever the response is complete.
+sub stream {
+    my ($self, $callback) = @_;
+    $self->{busy} = CLEANUP;
+    my $called;
+    my $responder = sub {
+        my ($response) = @_;
+        die "the responder was called a second time\n" if $called++;
+        my $elements = ref $response eq 'ARRAY' ? @{$response} : 0;
+        if ($elements == 3) {
+            $self->answer($response);
+            return;
+        }
+        my $breach = $elements != 2
+            ? 'the responder was given ' . describe($response) . '; want [status, headers] or [status, headers, body]'
+            : breach_of_head(@{$response});
+        if ($breach) {
+            $self->breach($breach);
+            die "$breach\n";
+        }
+        $self->head(STREAM, @{$response}, '') or die "the response's head was refused\n";
+        return $self->{writer} = Thralld::Writer->new($self);
+    };
+    return $self->failed($@) if !eval { $callback->($responder); 1 };
+    return if $self->{state} eq 'done';
+    return $self->failed($called
+        ? 'the app returned without closing its writer, and psgi.nonblocking is false'
+        : 'the app returned without calling the responder, and psgi.nonblocking is false');
+}
+
+# inform sends an informational response ahead of the answer.
+sub inform {
+    my ($self, $status, $headers) = @_;
+    return if $self->{state};
+    if ($status !~ /^1[0-9][0-9]$/ || $status == 101) {
+        die "psgix.informational: status $status; want a number from 100 to 199, and not 101\n";
+    }
+    if (my $breach = breach_of_head($status, $headers)) {
+        die "psgix.informational: $breach\n";
+    }
+    my $frame = info_frame($self->{id}, $status, $headers);
+    utf8::downgrade($frame, 1) or die "psgix.informational: a header holds a wide character\n";
+    $self->{worker}->tell($frame);
+    return;
+}
+
+# head sends the head with the first bytes of the body, or refuses it; with
+# END_RESPONSE it is the whole response.
+sub head {
+    my ($self, $flags, $status, $headers, $body) = @_;
+    my $micros = int(1e6 * (time - $self->{began}));
+    $micros = 0          if $micros < 0;
+    $micros = 0xffffffff if $micros > 0xffffffff;
+    $flags |= $self->end_flags if $flags & END_RESPONSE;
+    my $frame = head_frame($flags, $self->{id}, $status, $micros, $body, $headers);
+    if (!utf8::downgrade($frame, 1)) {
+        my $where = utf8::downgrade($body, 1) ? 'a header' : 'the body';
+        $self->breach("$where holds a wide character: encode it");
+        return 0;
+    }
+    if (length $frame > MAX_FRAME) {
+        $self->breach('the headers are larger than ' . (MAX_FRAME - MAX_PIECE) . ' bytes');
+        return 0;
+    }
+    $self->{state} = $flags & END_RESPONSE ? 'done' : 'open';
+    $self->{worker}->tell($frame);
+    return 1;
+}
+
+# end completes a response whose head is out; with ABORT the client learns that
+# it is not whole.
+sub end {
+    my ($self, $flags) = @_;
+    $self->{state} = 'done';
+    $self->{worker}->tell(body_frame(END_RESPONSE | $flags | $self->end_flags, $self->{id}, ''));
+    return;
+}
+
+# end_flags tells what the worker does after the last frame of a response.
+sub end_flags {
+    my ($self) = @_;
+    my $env      = $self->{env};
+    my $handlers = $env->{'psgix.cleanup.handlers'};
+    $self->{busy} ||= ref $handlers eq 'ARRAY' && @{$handlers} ? CLEANUP : 0;
+    return CLEANUP if $self->{busy};
+    $self->{worker}{leaving} = $env->{'psgix.harakiri.commit'} or return 0;
+    return LEAVING;
+}
+
+# failed reports that the app died, and ends what it began.
+sub failed {
+    my ($self, $error) = @_;
+    return $self->end(ABORT) if $self->{state} eq 'open' && Thralld::Writer::is_gone($error);
+    if ($$ == $self->{worker}{pid}) {
+        $self->{worker}->complain($self->{state} ? 'the app failed after its response had begun' : 'the app failed', $error);
+    }
+    return $self->refuse;
+}
+
+# breach reports what the app did against the contract, and ends what it began.
+sub breach {
+    my ($self, $what) = @_;
+    $self->{worker}->complain('the app broke the PSGI contract', $what) if $$ == $self->{worker}{pid};
+    return $self->refuse;
+}
+
+# refuse answers 500, or cuts the response that has begun.
+sub refuse {
+    my ($self) = @_;
+    return                   if $self->{state} eq 'done';
+    return $self->end(ABORT) if $self->{state} eq 'open';
+    my $text = 'Internal Server Error';
+    return $self->head(END_RESPONSE, 500, ['Content-Type' => 'text/plain', 'Content-Length' => length $text], $text);
+}
+
+sub is_head { return $_[0]{env}{REQUEST_METHOD} eq 'HEAD' }
+
+sub client_left {
+    my ($self) = @_;
+    return $self->{gone} ||= $self->{worker}->cancelled($self->{id});
+}
+
+# breach_of_head names what is wrong with the shape of a head; Go checks its bytes.
+sub breach_of_head {
+    my ($status, $headers) = @_;
+    return 'the status is ' . describe($status) . '; want a number of three digits'
+        if !defined $status || $status !~ /^[0-9]{3}$/;
+    return 'the headers are ' . describe($headers) . '; want an array' if ref $headers ne 'ARRAY';
+    return 'the headers have an odd number of elements' if @{$headers} % 2;
+    for my $i (0 .. $#{$headers}) {
+        next if defined $headers->[$i];
+        return $i % 2 ? "the value of the header $headers->[$i - 1] is undefined" : 'a header name is undefined';
+    }
+    return;
+}
+
+sub is_handle {
+    my ($body) = @_;
+    return blessed $body || ref $body && reftype $body eq 'GLOB';
+}
+
+sub describe {
+    my ($thing) = @_;
+    return 'undef' if !defined $thing;
+    return 'an object of ' . blessed $thing if blessed $thing;
+    return ref $thing eq 'ARRAY' ? 'an array of ' . @{$thing} : 'a reference to ' . ref $thing if ref $thing;
+    return sprintf '"%.60s"', $thing;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Thralld::Response - sends what the app returns
+
+=head1 DESCRIPTION
+
+The response to one request, from what the app returned to the last frame: an
+array of strings, a handle, or a callback with a responder and a writer. A
+breach of the contract becomes a line in the log that names it and an answer
+500, or, once the head is out, an aborted response.
+
+=cut

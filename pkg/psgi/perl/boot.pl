@@ -1,0 +1,29 @@
+# thralld gives this program to perl on its standard input. The modules of the
+# runtime follow it, behind __END__, each after a line "==== NAME"; so a worker
+# needs no file of thralld's on the disk.
+BEGIN {
+    if ($] < 5.014) {
+        print STDERR "thralld needs perl 5.14 or newer, and $^X is perl $]\n";
+        kill KILL => $$;
+    }
+}
+use strict;
+use warnings;
+
+my (undef, %source) = do { local $/; split /^==== (\S+)\n/m, <DATA> };
+
+my $embedded = sub {
+    my (undef, $name) = @_;
+    my $text = delete $source{$name};
+    return if !defined $text;
+    $INC{$name} = "thralld/$name";
+    $text = qq{#line 1 "thralld/$name"\n$text};
+    open my $fh, '<', \$text or die "cannot read $name: $!\n";
+    return $fh;
+};
+unshift @INC, $embedded;
+require Thralld::Template;
+@INC = grep { !ref || $_ != $embedded } @INC;
+
+open STDIN, '<', '/dev/null' or die "cannot open /dev/null: $!\n";
+Thralld::Template->new($ARGV[0])->run;
