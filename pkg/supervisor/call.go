@@ -1,0 +1,128 @@
+package supervisor
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// call is a request on its way through the dispatcher.
+type call struct {
+	id       uint32
+	request  *psgi.Request
+	frame    []byte // packed; kept while it may have to be sent again
+	arrived  time.Time
+	ctx      context.Context // the client's; only its end is looked at
+	answered chan answer     // capacity one: exactly one answer is sent
+
+	// Guarded by dispatcher.mu.
+	slot      *slot // where it was sent; nil while it waits
+	abandoned bool  // nobody wants the answer any more
+
+	// stream is the body of a response that comes in pieces. It belongs to the
+	// goroutine that reads the slot.
+	stream *stream
+}
+
+type answer struct {
+	response *psgi.Response
+	err      error
+}
+
+// answer is called once for each call, by who took it off the queue or off the slot.
+func (c *call) answer(r *psgi.Response, err error) { c.answered <- answer{r, err} }
+
+// fail ends a call whose worker is gone or has broken off.
+func (c *call) fail(err error) {
+	if c.stream != nil {
+		c.stream.end(err)
+		return
+	}
+	c.answer(nil, err)
+}
+
+// wholeBody is a body that came with its head.
+type wholeBody []byte
+
+func (b *wholeBody) Next() ([]byte, error) {
+	piece := *b
+	if *b = nil; len(piece) == 0 {
+		return nil, io.EOF
+	}
+	return piece, nil
+}
+
+func (b *wholeBody) Close() error { return nil }
+
+// fileBody has no pieces: the response carries the file. Closing closes it.
+type fileBody struct{ io.Closer }
+
+func (fileBody) Next() ([]byte, error) { return nil, io.EOF }
+
+// streamDepth is how many pieces of a response wait in memory for a client that
+// is slower than the app, before the worker has to wait, too. A piece has up to
+// 128 KiB.
+const streamDepth = 4
+
+// stream is a body that comes in pieces: written by the goroutine that reads the
+// slot, read by the caller of Call.
+type stream struct {
+	ctx    context.Context
+	pieces chan []byte
+	err    error // what Next returns after the last piece; set before pieces is closed
+
+	closeOnce sync.Once
+	gone      chan struct{} // closed when the reader has left
+	abandon   func()        // tells the dispatcher that it has
+}
+
+func newStream(ctx context.Context, abandon func()) *stream {
+	return &stream{
+		ctx:     ctx,
+		pieces:  make(chan []byte, streamDepth),
+		gone:    make(chan struct{}),
+		abandon: abandon,
+	}
+}
+
+// push hands a piece on, waiting while the reader is behind.
+func (s *stream) push(piece []byte) {
+	if len(piece) == 0 {
+		return
+	}
+	select {
+	case s.pieces <- append([]byte(nil), piece...):
+	case <-s.gone:
+	}
+}
+
+// end closes the writing side. A nil err is a clean end.
+func (s *stream) end(err error) {
+	if s.err = err; err == nil {
+		s.err = io.EOF
+	}
+	close(s.pieces)
+}
+
+func (s *stream) Next() ([]byte, error) {
+	select {
+	case piece, ok := <-s.pieces:
+		if !ok {
+			return nil, s.err
+		}
+		return piece, nil
+	case <-s.ctx.Done():
+		return nil, context.Cause(s.ctx)
+	}
+}
+
+func (s *stream) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.gone)
+		s.abandon()
+	})
+	return nil
+}

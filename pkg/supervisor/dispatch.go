@@ -1,0 +1,283 @@
+package supervisor
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// The budgets of sending ahead. What costs at the speed of a small app is waking
+// processes: a worker that finds its next request waiting needs no waking.
+const (
+	// maxAhead and maxAheadBytes bound the requests in a worker's queue, so that
+	// a write never finds it full.
+	maxAhead      = 16
+	maxAheadBytes = 64 << 10
+	// concentrate is how much estimated work may be queued on the most recently
+	// used worker while others are idle.
+	concentrate = 250 * time.Microsecond
+	// ahead is how much may be queued on a worker when none is idle.
+	ahead = 2 * time.Millisecond
+	// patience is how long a request may be run while others wait behind it on
+	// the same worker; then they are taken back.
+	patience = time.Millisecond
+	// unknown is the estimate for a worker that has not answered yet, and
+	// longest bounds what one slow request does to the estimate.
+	unknown = 5 * time.Millisecond
+	longest = 20 * time.Millisecond
+)
+
+// dispatcher hands requests to workers. It decides under one lock, and the
+// decisions are short; nothing in it waits for a worker or a client.
+//
+// Invariants:
+//   - A call is in waiting, in the sent list of exactly one slot, or finished.
+//   - Whoever takes a call out of either place answers it or puts it into the other.
+//   - A call is put back into waiting only when takeBack returned it: then no
+//     worker has read it.
+type dispatcher struct {
+	maxQueue     int           // waiting calls beyond which new ones are refused
+	queueTimeout time.Duration // 0: wait as long as the client does
+	log          *zap.Logger
+	openFile     func(*slot, psgi.FileRef) (*psgi.File, error)
+	lastID       atomic.Uint32
+
+	mu      sync.Mutex
+	slots   []*slot // with a worker, the most recently used first
+	waiting []*call // in the order of arrival
+	stopped bool
+	timer   *time.Timer // runs tick at due, when something here becomes overdue
+	due     time.Time   // zero: the timer is not set
+}
+
+func newDispatcher(maxQueue int, queueTimeout time.Duration, log *zap.Logger) *dispatcher {
+	return &dispatcher{maxQueue: maxQueue, queueTimeout: queueTimeout, log: log, openFile: openWorkerFile}
+}
+
+// Call implements psgi.App.
+func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response, error) {
+	c := &call{request: r, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
+	if err := d.submit(c); err != nil {
+		return nil, err
+	}
+	select {
+	case a := <-c.answered:
+		return a.response, a.err
+	case <-ctx.Done():
+		d.abandon(c)
+		select {
+		case a := <-c.answered: // it crossed the client's leaving
+			if a.response != nil {
+				_ = a.response.Body.Close()
+			}
+		default:
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// submit sends a call to a worker or puts it at the end of the queue.
+func (d *dispatcher) submit(c *call) error {
+	c.id = d.lastID.Add(1)
+	var err error
+	if c.frame, err = psgi.AppendRequest(nil, c.id, c.request); err != nil {
+		return err
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return psgi.ErrStopping
+	}
+	if len(d.waiting) == 0 {
+		if s := d.pick(len(c.frame)); s != nil {
+			d.send(s, c)
+			return nil
+		}
+	}
+	if len(d.waiting) >= d.maxQueue {
+		return psgi.ErrQueueFull
+	}
+	d.waiting = append(d.waiting, c)
+	if d.queueTimeout > 0 {
+		d.arm(d.queueTimeout)
+	}
+	return nil
+}
+
+// pick chooses the worker for a frame of that size: the most recently used one
+// whose queue is short, so that caches stay warm and idle workers stay idle; else
+// the most recently used idle one; else one that will soon be free; else nil.
+func (d *dispatcher) pick(size int) *slot {
+	var idle, soon *slot
+	for _, s := range d.slots {
+		switch {
+		case !s.ready || s.cleaning:
+		case len(s.sent) == 0:
+			if idle == nil {
+				idle = s
+			}
+		case s.held || len(s.sent) >= maxAhead || s.bytes+size > maxAheadBytes:
+		case s.load() <= concentrate:
+			return s
+		case soon == nil && s.load() <= ahead:
+			soon = s
+		}
+	}
+	if idle != nil {
+		return idle
+	}
+	return soon
+}
+
+// load is the estimated work queued on the slot's worker.
+func (s *dispatchState) load() time.Duration {
+	return s.estimate * time.Duration(len(s.sent))
+}
+
+func (d *dispatcher) send(s *slot, c *call) {
+	c.slot = s
+	s.sent = append(s.sent, c)
+	s.bytes += len(c.frame)
+	if len(s.sent) == 1 {
+		s.since = time.Now()
+		s.current.Store(&c.request.ID)
+	} else {
+		d.arm(patience)
+	}
+	if err := s.wire.send(c.frame); err != nil {
+		// The queue is ours as well, so this is no dead worker: its end comes
+		// as an event of its own, and fails what is in sent.
+		d.log.Error("request not sent to worker", zap.Int("worker", s.number), zap.Error(err))
+	}
+}
+
+// feed sends waiting calls to the workers that can take them.
+func (d *dispatcher) feed() {
+	n := 0
+	for n < len(d.waiting) {
+		s := d.pick(len(d.waiting[n].frame))
+		if s == nil {
+			break
+		}
+		d.send(s, d.waiting[n])
+		n++
+	}
+	d.waiting = slices.Delete(d.waiting, 0, n)
+}
+
+// hold stops sending ahead to a slot and takes back what its worker has not
+// read. Each call goes where it would be had it never been sent.
+func (d *dispatcher) hold(s *slot) {
+	s.held = true
+	if len(s.sent) > 0 {
+		d.takeBack(s, false)
+	}
+}
+
+func (d *dispatcher) takeBack(s *slot, dead bool) {
+	for _, id := range s.wire.takeBack(dead) {
+		c := s.remove(id)
+		if c == nil || c.abandoned {
+			continue
+		}
+		c.slot = nil
+		at := len(d.waiting)
+		for at > 0 && d.waiting[at-1].arrived.After(c.arrived) {
+			at--
+		}
+		d.waiting = slices.Insert(d.waiting, at, c)
+	}
+}
+
+func (s *slot) find(id uint32) *call {
+	for _, c := range s.sent {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *slot) remove(id uint32) *call {
+	for i, c := range s.sent {
+		if c.id == id {
+			s.sent = slices.Delete(s.sent, i, i+1)
+			s.bytes -= len(c.frame)
+			return c
+		}
+	}
+	return nil
+}
+
+// abandon takes a call out of the dispatcher because its client has left. If a
+// worker runs it already, the worker is told.
+func (d *dispatcher) abandon(c *call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.Index(d.waiting, c); i >= 0 {
+		d.waiting = slices.Delete(d.waiting, i, i+1)
+		return
+	}
+	s := c.slot
+	if s == nil || s.find(c.id) != c || c.abandoned {
+		return
+	}
+	c.abandoned = true
+	d.takeBack(s, false)
+	if s.find(c.id) == c {
+		_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeCancel, 0, c.id, nil))
+	}
+	d.feed()
+}
+
+// arm makes tick run after at most that long.
+func (d *dispatcher) arm(after time.Duration) {
+	due := time.Now().Add(after)
+	if !d.due.IsZero() && !due.Before(d.due) {
+		return
+	}
+	d.due = due
+	if d.timer == nil {
+		d.timer = time.AfterFunc(after, d.tick)
+	} else {
+		d.timer.Reset(after)
+	}
+}
+
+// tick takes back what waits behind a slow request and refuses what has waited
+// too long for a worker. It runs as long as one of the two can happen.
+func (d *dispatcher) tick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.due = time.Time{}
+	if d.stopped {
+		return
+	}
+	now := time.Now()
+	for _, s := range d.slots {
+		if len(s.sent) < 2 || s.held {
+			continue
+		}
+		if wait := patience - now.Sub(s.since); wait > 0 {
+			d.arm(wait)
+		} else {
+			d.hold(s)
+		}
+	}
+	d.feed()
+	for d.queueTimeout > 0 && len(d.waiting) > 0 {
+		if wait := d.queueTimeout - now.Sub(d.waiting[0].arrived); wait > 0 {
+			d.arm(wait)
+			break
+		}
+		d.waiting[0].answer(nil, psgi.ErrQueueTimeout)
+		d.waiting = slices.Delete(d.waiting, 0, 1)
+	}
+}

@@ -1,0 +1,252 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// receive takes in a frame that the slot's worker has sent. It is called by the
+// one goroutine that reads the slot, and waits only while a response's reader is
+// behind. An error means that the worker does not keep to the protocol.
+func (d *dispatcher) receive(s *slot, f psgi.Frame) error {
+	switch f.Type {
+	case psgi.TypeHead:
+		return d.receiveHead(s, f)
+	case psgi.TypeBody:
+		return d.receiveBody(s, f)
+	case psgi.TypeInfo:
+		return d.receiveInfo(s, f)
+	case psgi.TypeIdle:
+		d.idle(s, f.Flags)
+		return nil
+	}
+	return fmt.Errorf("%w: type %d", psgi.ErrFrame, f.Type)
+}
+
+// lookup finds the call that a frame belongs to.
+func (d *dispatcher) lookup(s *slot, id uint32) (*call, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := s.find(id); c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%w: no request %d was sent to this worker", psgi.ErrFrame, id)
+}
+
+func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
+	head, err := f.Head()
+	if err != nil {
+		return err
+	}
+	c, err := d.lookup(s, f.ID)
+	if err != nil {
+		return err
+	}
+	if c.stream != nil {
+		return fmt.Errorf("%w: a second head for request %d", psgi.ErrFrame, f.ID)
+	}
+	r := &psgi.Response{Status: head.Status, Header: head.Header, Worker: s.number, Generation: s.generation}
+
+	if f.Flags&psgi.FlagEnd == 0 {
+		c.stream = newStream(c.ctx, func() { d.abandon(c) })
+		r.Body, r.Stream = c.stream, f.Flags&psgi.FlagStream != 0
+		d.mu.Lock()
+		d.hold(s)
+		d.feed()
+		d.mu.Unlock()
+		c.answer(r, nil)
+		c.stream.push(head.Body)
+		return nil
+	}
+
+	if f.Flags&psgi.FlagFile != 0 {
+		err = d.takeFile(s, c, r, head)
+	} else {
+		body := wholeBody(slices.Clone(head.Body))
+		r.Body, r.Whole = &body, true
+	}
+	d.finish(s, c, f.Flags, head.AppTime)
+	if err != nil {
+		c.answer(nil, err)
+	} else {
+		c.answer(r, nil)
+	}
+	return nil
+}
+
+// takeFile opens the file that the worker holds open as its response's body, and
+// lets it close its own.
+func (d *dispatcher) takeFile(s *slot, c *call, r *psgi.Response, head psgi.Head) error {
+	ref, err := head.FileRef()
+	if err != nil {
+		return err
+	}
+	if r.File, err = d.openFile(s, ref); err == nil {
+		r.Body = fileBody{r.File}
+	}
+	_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil)) // a dead worker needs none
+	return err
+}
+
+// openWorkerFile opens what a worker of this user has open, by /proc.
+func openWorkerFile(s *slot, ref psgi.FileRef) (*psgi.File, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/fd/%d", s.pid.Load(), ref.FD))
+	if err != nil {
+		return nil, fmt.Errorf("open the file that the app answered with: %w", err)
+	}
+	return &psgi.File{File: f, Offset: ref.Offset, Length: ref.Length}, nil
+}
+
+func (d *dispatcher) receiveBody(s *slot, f psgi.Frame) error {
+	c, err := d.lookup(s, f.ID)
+	if err != nil {
+		return err
+	}
+	end := f.Flags&psgi.FlagEnd != 0
+	if c.stream == nil && !end {
+		return fmt.Errorf("%w: a body before its head for request %d", psgi.ErrFrame, f.ID)
+	}
+	if c.stream != nil {
+		c.stream.push(f.Payload)
+	}
+	if !end {
+		return nil
+	}
+
+	d.mu.Lock()
+	took := time.Since(s.since) // the head told only when it began
+	d.mu.Unlock()
+	d.finish(s, c, f.Flags, took)
+	switch {
+	case f.Flags&psgi.FlagAbort != 0:
+		c.fail(psgi.ErrAborted)
+	case c.stream != nil:
+		c.stream.end(nil)
+	default:
+		c.fail(fmt.Errorf("%w: an end before its head for request %d", psgi.ErrFrame, f.ID))
+	}
+	return nil
+}
+
+func (d *dispatcher) receiveInfo(s *slot, f psgi.Frame) error {
+	status, header, err := f.Info()
+	if err != nil {
+		return err
+	}
+	c, err := d.lookup(s, f.ID)
+	if err != nil {
+		return err
+	}
+	if inform := c.request.Inform; inform != nil && c.stream == nil && c.ctx.Err() == nil {
+		inform(status, header)
+	}
+	return nil
+}
+
+// finish takes a call off its worker, as its response is complete, and gives the
+// worker more to do unless it says that it is still busy.
+func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.remove(c.id)
+	s.learn(took)
+	if flags&psgi.FlagCleanup != 0 {
+		s.cleaning = true
+		d.hold(s)
+		d.feed()
+		return
+	}
+	d.rest(s, flags)
+}
+
+// idle notes that the worker's cleanup handlers are done.
+func (d *dispatcher) idle(s *slot, flags psgi.Flags) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.cleaning = false
+	d.rest(s, flags)
+}
+
+// rest puts a worker between two requests to use, unless it says that it leaves.
+func (d *dispatcher) rest(s *slot, flags psgi.Flags) {
+	s.held = false
+	s.current.Store(nil)
+	if flags&psgi.FlagLeaving != 0 {
+		s.ready = false
+		d.hold(s)
+	}
+	if len(s.sent) > 0 {
+		s.since = time.Now()
+		s.current.Store(&s.sent[0].request.ID)
+	}
+	if i := slices.Index(d.slots, s); i > 0 {
+		copy(d.slots[1:i+1], d.slots[:i])
+		d.slots[0] = s
+	}
+	d.feed()
+}
+
+// learn moves the estimate an eighth of the way to what a request took.
+func (s *dispatchState) learn(took time.Duration) {
+	s.estimate += (min(took, longest) - s.estimate) / 8
+}
+
+// admit puts a worker that is ready to use.
+func (d *dispatcher) admit(s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.dispatchState = dispatchState{ready: true, estimate: unknown}
+	d.slots = append(d.slots, s)
+	d.feed()
+}
+
+// withdraw sends nothing more to a slot; its worker finishes what it has read.
+func (d *dispatcher) withdraw(s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.ready = false
+	d.hold(s)
+	d.feed()
+}
+
+// lost accounts for a worker that has ended: what it never read is run by
+// another, what it was running is never run twice. It returns the ids of the
+// requests that were lost. The slot's reader calls it, after the last frame.
+func (d *dispatcher) lost(s *slot) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.ready = false
+	d.takeBack(s, true)
+	var ids []string
+	for _, c := range s.sent {
+		if !c.abandoned {
+			ids = append(ids, c.request.ID)
+		}
+		c.fail(psgi.ErrWorkerDied)
+	}
+	s.sent, s.bytes, s.cleaning = nil, 0, false
+	s.current.Store(nil)
+	if i := slices.Index(d.slots, s); i >= 0 {
+		d.slots = slices.Delete(d.slots, i, i+1)
+	}
+	d.feed()
+	return ids
+}
+
+// stop refuses what waits and whatever comes.
+func (d *dispatcher) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	for _, c := range d.waiting {
+		c.answer(nil, psgi.ErrStopping)
+	}
+	d.waiting = nil
+}

@@ -1,0 +1,65 @@
+package supervisor
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// slot is a worker's place: its socket pair and its log pipe. Workers come and
+// go, the slot stays for as long as its generation. Nothing of it has a name on
+// the file system, so nobody else on the machine can reach the worker.
+type slot struct {
+	number     int
+	generation int
+
+	wire   wire        // what the dispatcher uses of socket
+	socket *socketWire // nil in tests that need no kernel
+	logs   *logPipe
+
+	// pid is the worker's, 0 when there is none.
+	pid atomic.Int64
+	// current is the id of the request being run, for the lines that it logs.
+	current atomic.Pointer[string]
+
+	dispatchState // guarded by dispatcher.mu
+}
+
+// newSlot makes the descriptors of a slot; onLine gets what its workers print.
+func newSlot(number, generation int, onLine func(*slot, string)) (*slot, error) {
+	s := &slot{number: number, generation: generation}
+	var err error
+	if s.socket, err = newSocketWire(); err != nil {
+		return nil, fmt.Errorf("make the socket pair of a worker: %w", err)
+	}
+	s.wire = s.socket
+	if s.logs, err = newLogPipe(func(line string) { onLine(s, line) }); err != nil {
+		s.socket.close()
+		return nil, fmt.Errorf("make the log pipe of a worker: %w", err)
+	}
+	return s, nil
+}
+
+// requestID is the id of the request that the worker runs, or "".
+func (s *slot) requestID() string {
+	if id := s.current.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
+func (s *slot) close() {
+	s.socket.close()
+	s.logs.close()
+}
+
+// dispatchState is what the dispatcher knows of the worker in a slot.
+type dispatchState struct {
+	ready    bool          // the worker takes requests
+	held     bool          // nothing is sent ahead: it streams, cleans up, or takes long
+	cleaning bool          // its response is out, it is not idle yet
+	sent     []*call       // sent and not finished; the first one is being run
+	bytes    int           // what the frames in sent add up to
+	since    time.Time     // when the first of sent became the first
+	estimate time.Duration // what a request takes, by experience
+}

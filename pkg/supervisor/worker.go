@@ -1,0 +1,132 @@
+package supervisor
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// The causes of a worker's end, as they stand in logs.
+const (
+	causeRetired      = "retired"
+	causeHarakiri     = "harakiri"
+	causeCrashed      = "crashed"
+	causeFailedToBoot = "failed to boot"
+)
+
+// termGrace is how long a worker may take to end after TERM.
+const termGrace = 5 * time.Second
+
+// worker is one Perl process that runs the app. It belongs to the supervisor's
+// own goroutine.
+type worker struct {
+	slot     *slot
+	pid      int // 0 until the template has told
+	state    state
+	born     time.Time
+	deadline time.Time // when the state becomes overdue; zero: never
+	cause    string    // why it ends, once that is known
+	message  string    // what Perl said when it could not load the app
+	status   unix.WaitStatus
+	reaped   bool
+}
+
+// apply moves a worker on and does what the table of its life asks for.
+func (s *Supervisor) apply(w *worker, e event) {
+	before := w.state
+	state, effect := next(w.state, e)
+	if w.state = state; state != before {
+		w.deadline = time.Time{}
+	}
+	switch effect {
+	case nothing:
+	case admit:
+		s.dispatcher.admit(w.slot)
+		s.log.Info("worker ready", zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation),
+			zap.Int("pid", w.pid), zap.Duration("boot_time", time.Since(w.born)))
+		s.workerBooted()
+	case quit:
+		w.cause = causeRetired
+		s.dispatcher.withdraw(w.slot)
+		_ = w.slot.wire.send(quitFrame) // a dead worker needs none
+	case withdraw:
+		w.cause = causeHarakiri
+		s.dispatcher.withdraw(w.slot)
+	case term:
+		if w.cause == "" {
+			w.cause = causeRetired
+		}
+		s.signal(w, unix.SIGTERM)
+		w.deadline = time.Now().Add(termGrace)
+	case kill:
+		if w.cause == "" && before == booting {
+			w.cause = causeFailedToBoot
+		}
+		s.signal(w, unix.SIGKILL)
+	case bury:
+		s.bury(w, before)
+	}
+}
+
+// signal reaches the worker or nobody: its pid is its own until it is reaped. One
+// that has no pid yet is signalled when it gets one.
+func (s *Supervisor) signal(w *worker, sig unix.Signal) {
+	if w.pid != 0 && !w.reaped {
+		_ = unix.Kill(w.pid, sig)
+	}
+}
+
+// bury logs how a worker ended and accounts for its failure. Its slot is free
+// when its reader has taken in the last frame.
+func (s *Supervisor) bury(w *worker, before state) {
+	if w.cause == "" {
+		if w.cause = causeCrashed; before == booting {
+			w.cause = causeFailedToBoot
+		}
+	}
+	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
+		s.workerFailed(w.born)
+	}
+	if w.pid == 0 {
+		s.free(w)
+		return
+	}
+	if err := w.slot.socket.wake(); err != nil {
+		s.log.Error("slot lost", zap.Int("worker", w.slot.number), zap.Error(err))
+	}
+}
+
+// drained is called when the reader of a slot has taken in everything that its
+// dead worker left.
+func (s *Supervisor) drained(w *worker, last, lost []string) {
+	fields := []zap.Field{
+		zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation), zap.Int("pid", w.pid),
+		zap.String("cause", w.cause), zap.String("status", describe(w.status)),
+		zap.Duration("age", time.Since(w.born)),
+	}
+	if len(lost) > 0 {
+		fields = append(fields, zap.Strings("requests_lost", lost))
+	}
+	if w.message != "" {
+		fields = append(fields, zap.String("error", w.message))
+	}
+	switch w.cause {
+	case causeCrashed:
+		s.log.Warn("worker exited", append(fields, zap.Strings("last_lines", last))...)
+	case causeFailedToBoot:
+		s.log.Error("worker exited", append(fields, zap.Strings("last_lines", last))...)
+	default:
+		s.log.Info("worker exited", fields...)
+	}
+	if w.cause == causeFailedToBoot {
+		s.failStart(bootError(s.options.Boot.App, w, last))
+	}
+	s.free(w)
+}
+
+// free gives the slot back.
+func (s *Supervisor) free(w *worker) {
+	w.slot.pid.Store(0)
+	delete(s.workers, w.slot)
+}
