@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/thralld/thralld/config"
+)
+
+// check goes the way of a start as far as one worker that has loaded the app,
+// and ends there. That the configuration is sound is known when it is called.
+func check(ctx context.Context, in *invocation, cfg *config.Config) error {
+	log := newLogger(cfg, in.std)
+	in.logNotices(log)
+	if err := tryApp(ctx, cfg, log); err != nil {
+		return err
+	}
+	name := in.file
+	if name == "" {
+		name = "no " + defaultFile
+	}
+	_, err := fmt.Fprintln(in.std.out, name+": ok")
+	return err
+}

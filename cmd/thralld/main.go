@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// stdio is where a command writes.
+type stdio struct {
+	out, err io.Writer
+	terminal bool // err is a terminal
+}
+
+// stopping is how a command learns that it shall end.
+type stopping struct {
+	graceful context.Context // done: finish what is running
+	force    <-chan struct{} // closed: end at once
+}
+
+func main() {
+	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))}
+	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
+}
+
+// stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
+// second into one at once.
+func stopSignals() stopping {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	ctx, cancel := context.WithCancel(context.Background())
+	force := make(chan struct{})
+	go relay(signals, cancel, force) // ends after the second signal, or with the process
+	return stopping{ctx, force}
+}
+
+func relay(signals <-chan os.Signal, graceful context.CancelFunc, force chan<- struct{}) {
+	<-signals
+	graceful()
+	<-signals
+	close(force)
+}

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// same holds two configurations to the same values, whatever their origins.
+func same(t *testing.T, want, got *Config) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func seconds(n float64) Duration { return Duration(n * float64(time.Second)) }
+
+func TestDefaultsAreThoseOfTheManual(t *testing.T) {
+	want := Config{
+		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
+		Workers: 10, Port: 5000, IPv6: true,
+		Timeout: seconds(300), KeepaliveTimeout: seconds(2),
+		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30,
+		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
+		ServerSoftware: "thralld", LogLevel: "info", LogFormat: "auto",
+	}
+	got := Default()
+	same(t, &want, &got)
+}
+
+// Every key has an option of the same words, and no two names or letters are
+// the same.
+func TestFlagAndKeyAreTheSameWords(t *testing.T) {
+	seen := map[string]bool{}
+	once := func(name string) {
+		if name != "" && seen[name] {
+			t.Errorf("%s stands twice", name)
+		}
+		seen[name] = true
+	}
+	for _, name := range Names() {
+		once(name)
+		if got := strings.ReplaceAll(FlagOf(name), "-", "_"); got != name {
+			t.Errorf("--%s is %s, want %s", FlagOf(name), got, name)
+		}
+	}
+	for _, k := range Keys() {
+		once(k.Short)
+		if k.Flag() != FlagOf(k.Name) {
+			t.Errorf("%s has the option --%s", k.Name, k.Flag())
+		}
+		if k.Help == "" || (k.Arg == "") != k.Switch() {
+			t.Errorf("%s: help %q, argument %q: --help cannot show it", k.Name, k.Help, k.Arg)
+		}
+	}
+	for _, l := range Later() {
+		once(l.Short)
+	}
+}
+
+func TestEachLaterKeyIsRefusedByName(t *testing.T) {
+	for _, l := range Later() {
+		for _, name := range append([]string{l.Name}, l.Aliases...) {
+			file := write(t, name+" = 1\n")
+			refused(t, file+":1: "+name+": "+l.Reason()+"\n--flag: "+l.Reason(), file,
+				Setting{Key: name, Value: "1", Origin: "--flag"})
+		}
+	}
+}
+
+func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
+	cfg := Default()
+	for _, step := range []struct {
+		change func()
+		want   []string
+	}{
+		{func() {}, []string{":5000"}},
+		{func() { cfg.Host = "::1" }, []string{"[::1]:5000"}},
+		{func() { cfg.Host, cfg.Port = "[::1]", 0 }, []string{"[::1]:0"}},
+		{func() { cfg.Socket = "/run/web.sock" }, []string{"/run/web.sock"}},
+		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web"}},
+	} {
+		step.change()
+		if diff := cmp.Diff(step.want, cfg.Listeners()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestEnvironmentIsReadAsPlackupReadsIt(t *testing.T) {
+	got := Environ([]string{
+		"PATH=/bin", "PLACK_ENV=test", "PLACK_QUIET=yes please", "SERVER_STARTER_PORT=0.0.0.0:80=4;/run/a=b=5",
+	})
+	want := []Setting{
+		{Key: "env", Value: "test", Origin: "PLACK_ENV", Environ: true},
+		{Key: "quiet", Value: "true", Origin: "PLACK_QUIET", Environ: true},
+		{Key: "listen", Value: "fd:4", Origin: "SERVER_STARTER_PORT", Environ: true},
+		{Key: "listen", Value: "fd:5", Origin: "SERVER_STARTER_PORT", Environ: true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEmptyVariablesAreMissing(t *testing.T) {
+	if got := Environ([]string{"PLACK_ENV=", "PLACK_QUIET=", "SERVER_STARTER_PORT="}); got != nil {
+		t.Errorf("got %v", got)
+	}
+	want := []Setting{{Key: "quiet", Value: "false", Origin: "PLACK_QUIET", Environ: true}}
+	if diff := cmp.Diff(want, Environ([]string{"PLACK_QUIET=0"})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHandedOverListenersAreRefused(t *testing.T) {
+	refused(t, `SERVER_STARTER_PORT: got "fd:4"; listeners that another process hands over are not in this version of thralld; remove it`,
+		"", Environ([]string{"SERVER_STARTER_PORT=80=4"})...)
+}

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A form says what is wrong with a text of the right type, or "". The range and
+// the words of a key are in its tags; what no tag can say is here.
+type form func(text string) (problem string)
+
+var forms = map[string]form{
+	"path":            mountForm,
+	"host":            hostForm,
+	"socket":          socketForm,
+	"listen":          listenForm,
+	"modules":         moduleForm,
+	"perl":            notEmpty,
+	"app":             notEmpty,
+	"include":         notEmpty,
+	"env":             notEmpty,
+	"server_software": headerForm,
+}
+
+var (
+	moduleName = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*(=.*)?$`)
+	className  = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*$`)
+)
+
+const (
+	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, or @NAME"
+	handedOver   = "listeners that another process hands over are not in this version of thralld; remove it"
+	abstractSign = "@"
+)
+
+func notEmpty(text string) string {
+	if strings.Trim(text, " ") == "" {
+		return `got "", which names nothing`
+	}
+	return ""
+}
+
+func mountForm(text string) string {
+	if !strings.HasPrefix(text, "/") {
+		return "got " + got(text) + ", want a path that starts with /"
+	}
+	return ""
+}
+
+func headerForm(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return "got " + got(text) + ", want ASCII without control characters"
+	}
+	return ""
+}
+
+func moduleForm(text string) string {
+	if !moduleName.MatchString(text) {
+		return "got " + got(text) + ", want a module such as Foo::Bar or Foo=bar,baz"
+	}
+	return ""
+}
+
+func hostForm(text string) string {
+	bare := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if strings.ContainsAny(bare, "/@ []") || (strings.Contains(bare, ":") && net.ParseIP(zoneless(bare)) == nil) {
+		return "got " + got(text) + ", want a host name or an address; the port is a key of its own"
+	}
+	return ""
+}
+
+// zoneless takes the zone from an IPv6 address: fe80::1%eth0 is fe80::1.
+func zoneless(address string) string {
+	address, _, _ = strings.Cut(address, "%")
+	return address
+}
+
+func socketForm(text string) string {
+	if text == abstractSign {
+		return `got "@", want a name after it`
+	}
+	return ""
+}
+
+func listenForm(text string) string {
+	switch {
+	case strings.HasPrefix(text, "fd:"), strings.HasPrefix(text, "systemd:"):
+		return "got " + got(text) + "; " + handedOver
+	case strings.HasPrefix(text, abstractSign):
+		return socketForm(text)
+	case strings.Contains(text, ":/"):
+		return "got " + got(text) + wantListen
+	case strings.Contains(text, "/"):
+		return ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	number, wrong := strconv.Atoi(port)
+	if err != nil || wrong != nil || number < 0 || number > 65535 || hostForm(host) != "" {
+		return "got " + got(text) + wantListen
+	}
+	return ""
+}
+
+// canonical gives the one spelling that the rest of thralld sees: an abstract
+// socket begins with @ (Perl's habit is a NUL, which a shell can only write as
+// the two characters \0), and a mount point has no slash at its end.
+func canonical(key, text string) string {
+	switch key {
+	case "socket", "listen":
+		for _, sign := range []string{"\x00", `\0`} {
+			if name, ok := strings.CutPrefix(text, sign); ok {
+				return abstractSign + name
+			}
+		}
+	case "path":
+		if bare := strings.TrimRight(text, "/"); bare != "" {
+			return bare
+		}
+	}
+	return text
+}

@@ -1,0 +1,211 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// A Setting is the value of a key as text, from the command line or the
+// environment.
+type Setting struct {
+	Key    string // a name of [Names]: a key, an alias, or a key of a later version
+	Value  string // a list takes one Setting for each item
+	Origin string // as a person would look for it: "--workers", "PLACK_ENV"
+
+	// Environ marks an environment variable: thrall.toml wins over it. Settings
+	// without it are the command line's, which win over thrall.toml.
+	Environ bool
+}
+
+// Load reads thrall.toml from file, or no file when file is "", and puts the
+// settings below and above it. Of several settings of one key the last counts,
+// except that those of a list add up; a list of the command line takes the place
+// of the file's.
+//
+// Relative paths in file start from its folder, those of settings from the
+// working directory. Load looks whether files exist but opens none besides file.
+//
+// When anything is wrong the error is a [Mistakes] with all of it, and there is
+// no configuration.
+func Load(file string, settings []Setting) (*Config, error) {
+	cfg := Default()
+	l := loader{cfg: &cfg}
+	l.cfg.origins = map[string]string{}
+
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, Mistakes{{Origin: ".", Problem: "the working directory cannot be found: " + reason(err)}}
+	}
+	l.defaults(cwd)
+	l.settings(settings, true, cwd)
+	if file != "" {
+		l.file(file, cwd)
+	}
+	l.settings(settings, false, cwd)
+
+	if len(l.mistakes) > 0 {
+		return nil, l.mistakes
+	}
+	return l.cfg, nil
+}
+
+// A loader lays one layer after the other over cfg, and goes on after a mistake.
+type loader struct {
+	cfg      *Config
+	mistakes Mistakes
+}
+
+// mistake notes what is wrong with a whole origin, a file or an option.
+func (l *loader) mistake(origin, problem string) {
+	l.mistakes = append(l.mistakes, Mistake{Origin: origin, Problem: problem})
+}
+
+// defaults makes the paths among the defaults absolute.
+func (l *loader) defaults(cwd string) {
+	for _, k := range Keys() {
+		if text, ok := l.cfg.Value(k.Name).(string); ok {
+			l.cfg.set(k, k.resolve(cwd, text))
+		}
+	}
+}
+
+// settings lays those of the environment, or those of the command line.
+func (l *loader) settings(all []Setting, environ bool, cwd string) {
+	begun := map[string][]string{} // what this layer has of each list
+	for _, s := range all {
+		if s.Environ != environ {
+			continue
+		}
+		k, ok := find(s.Key)
+		if !ok {
+			l.mistake(s.Origin, unknown(s.Key))
+			continue
+		}
+		value, ok := k.fromText(s.Value)
+		if !ok {
+			l.mistake(s.Origin, "got "+got(s.Value)+", want "+k.want())
+			continue
+		}
+		value, problem := k.finish(value, cwd)
+		if problem != "" {
+			l.mistake(s.Origin, problem)
+			continue
+		}
+		if items, ok := value.([]string); ok {
+			begun[k.Name] = append(begun[k.Name], items...)
+			value = begun[k.Name]
+		}
+		l.cfg.set(k, value)
+		l.cfg.origins[k.Name] = s.Origin
+	}
+}
+
+// file lays thrall.toml. Mistakes show its name as it was given, origins its
+// absolute path, since they outlive the command that gave it.
+func (l *loader) file(name, cwd string) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		l.mistake(name, "cannot be read: "+reason(err))
+		return
+	}
+	absolute := name
+	if !filepath.IsAbs(name) {
+		absolute = filepath.Join(cwd, name)
+	}
+
+	entries, mistakes := parseFile(name, string(data))
+	lines := map[string]int{}
+	for _, e := range entries {
+		if problem := l.entry(e, lines, absolute); problem != "" {
+			mistakes = append(mistakes, e.mistake(name, problem))
+		}
+	}
+	l.mistakes = append(l.mistakes, sorted(mistakes)...)
+}
+
+// entry lays one key of the file, or says what is wrong with it. The lines are
+// those of the keys seen so far.
+func (l *loader) entry(e entry, lines map[string]int, file string) (problem string) {
+	k, ok := find(e.key)
+	if !ok {
+		return unknown(e.key)
+	}
+	if first, ok := lines[k.Name]; ok {
+		return "is already on line " + strconv.Itoa(first)
+	}
+	lines[k.Name] = e.line
+
+	value, ok := k.fromTOML(e.value)
+	if !ok {
+		return k.refuse(e.value)
+	}
+	value, problem = k.finish(value, filepath.Dir(file))
+	if problem != "" {
+		return problem
+	}
+	l.cfg.set(k, value)
+	l.cfg.origins[k.Name] = file + ":" + strconv.Itoa(e.line)
+	return ""
+}
+
+// finish checks a value of the right type and puts it into its final shape, or
+// says what is wrong with it.
+func (k Key) finish(value any, folder string) (final any, problem string) {
+	if !k.inRange(value) {
+		return nil, k.refuse(value)
+	}
+	switch v := value.(type) {
+	case string:
+		return k.finishText(v, folder)
+	case []string:
+		list := make([]string, len(v))
+		for i := range v {
+			if list[i], problem = k.finishText(v[i], folder); problem != "" {
+				return nil, problem
+			}
+		}
+		return list, ""
+	default:
+		return value, ""
+	}
+}
+
+func (k Key) finishText(text, folder string) (final, problem string) {
+	if check, ok := forms[k.Name]; ok {
+		if problem = check(canonical(k.Name, text)); problem != "" {
+			return "", problem
+		}
+	}
+	final = k.resolve(folder, canonical(k.Name, text))
+	return final, k.tooLong(final)
+}
+
+// refuse says what was there and what is wanted.
+func (k Key) refuse(value any) string {
+	problem := "got " + got(value) + ", want " + k.want()
+	if k.isZero(value) {
+		problem += "; " + k.zero
+	}
+	return problem
+}
+
+// unknown says why a name is not a key.
+func unknown(name string) string {
+	if l, ok := findLater(name); ok {
+		return l.Reason()
+	}
+	return "unknown key" + didYouMean(name, Names())
+}
+
+// reason is the innermost cause of an error of the file system, without the
+// call and the path that Go puts before it.
+func reason(err error) string {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err.Error()
+	}
+	return err.Error()
+}
