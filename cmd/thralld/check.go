@@ -12,7 +12,7 @@ import (
 func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 	log := newLogger(cfg, in.std)
 	in.logNotices(log)
-	if err := tryApp(ctx, cfg, log); err != nil {
+	if err := tryApp(ctx, in, cfg, log); err != nil {
 		return err
 	}
 	name := in.file

@@ -11,10 +11,17 @@ import (
 
 // newLogger makes the log of the daemon, on standard error: lines for people when
 // that is a terminal, with colours, else JSON; log_format can ask for either.
-func newLogger(cfg *config.Config, std stdio) *zap.Logger {
+func newLogger(cfg *config.Config, std stdio) *zap.Logger { return logTo(std, cfg, level(cfg)) }
+
+// newAppLogger makes the log of what the app prints. A line on STDERR has no
+// level, and quietness is thralld's own: it is never dropped.
+func newAppLogger(cfg *config.Config, std stdio) *zap.Logger {
+	return logTo(std, cfg, min(level(cfg), zapcore.InfoLevel)).Named("app")
+}
+
+func logTo(std stdio, cfg *config.Config, least zapcore.Level) *zap.Logger {
 	sink := zapcore.Lock(zapcore.AddSync(std.err))
-	return zap.New(zapcore.NewCore(encoder(cfg.LogFormat, std.terminal), sink, level(cfg)),
-		zap.ErrorOutput(sink))
+	return zap.New(zapcore.NewCore(encoder(cfg.LogFormat, std.terminal), sink, least), zap.ErrorOutput(sink))
 }
 
 // level is the least level that is logged. The configuration has checked the word.

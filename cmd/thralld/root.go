@@ -71,7 +71,7 @@ func newRoot(in *invocation, line []string) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          in.command(serveCommand),
+		RunE:          in.command(serve),
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Use: "help", RunE: func(*cobra.Command, []string) error { return printHelp(in.std.out) }})
@@ -197,9 +197,4 @@ func (in *invocation) loader(name string) {
 	default:
 		in.usage = append(in.usage, origin+": want Delayed or Plack::Loader")
 	}
-}
-
-// serveCommand is what thralld does when it is told nothing else.
-func serveCommand(ctx context.Context, in *invocation, cfg *config.Config) error {
-	return serve(ctx, in.stop.force, cfg, in.notices, newLogger(cfg, in.std))
 }
