@@ -1,0 +1,182 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// window is how much is written under one deadline, in bytes: small enough
+	// that a slow client which does read gets through it, and large enough that
+	// the deadlines cost nothing.
+	window = 256 << 10
+	// linger is how long a connection is held open after a refusal, for the
+	// client to read it: closing earlier, with bytes of its own still on the
+	// way, makes its kernel throw the refusal away.
+	linger = 500 * time.Millisecond
+	// informPatience bounds what an informational response may wait for a client.
+	informPatience = time.Second
+)
+
+// conn is a client's connection as net/http sees it: what it reads has passed the
+// guard, every write has a deadline of its own, and what net/http would answer to
+// a malformed request is replaced by the server's own refusal.
+//
+// When the guard refuses, net/http first gets all the bytes before the offending
+// one, and then a few that it is certain to refuse. So it answers the requests
+// before the bad one, in order, and its habit of reading one byte ahead while a
+// request runs cannot fail that request because of the next one.
+type conn struct {
+	net.Conn
+	log      *zap.Logger
+	software string      // the Server field of refusals
+	forget   func(*conn) // called once it is closed
+
+	guard  guard  // touched only by Read, which net/http never calls twice at once
+	poison string // what is left of the bytes to be refused
+
+	patience time.Duration // for one write; zero is no limit
+	served   int           // requests handed to the server
+
+	open    atomic.Int32 // requests whose head has been read and which are not yet answered
+	running atomic.Bool  // a request is with the server: writes are its response
+	closed  atomic.Bool
+}
+
+// Read reads what the guard lets through.
+func (c *conn) Read(p []byte) (int, error) {
+	for c.guard.err == nil {
+		n, err := c.Conn.Read(p)
+		before := c.guard.heads
+		n = c.guard.scan(p[:n])
+		c.open.Add(int32(c.guard.heads - before))
+		switch {
+		case c.guard.err != nil:
+			c.poison = c.guard.poison()
+		case err != nil && n == 0:
+			if !c.silent(err) {
+				return 0, err
+			}
+			c.guard.refuse(errSilence, "in a request's head")
+			c.poison = c.guard.poison()
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	if c.poison == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, c.poison)
+	c.poison = c.poison[n:]
+	return n, nil
+}
+
+// silent reports whether a read has failed because the client stopped in the
+// middle of a head. While a request is open, net/http breaks off its reading
+// ahead with a deadline in the past, and that is not the client's doing.
+func (c *conn) silent(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.guard.midHead() && c.open.Load() == 0
+}
+
+// Write writes a piece of a response. While no request is with the server, it is
+// net/http refusing one.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.running.Load() {
+		return len(p), c.refuse(p)
+	}
+	return c.write(p)
+}
+
+func (c *conn) write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		c.extend()
+		k, err = c.Conn.Write(p[n:min(len(p), n+window)])
+		n += k
+	}
+	return n, err
+}
+
+// extend gives the next write all of the client's patience.
+func (c *conn) extend() {
+	if c.patience > 0 {
+		_ = c.SetWriteDeadline(time.Now().Add(c.patience))
+	}
+}
+
+// ReadFrom lets the kernel copy a file to the client where it can.
+func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
+	type plain struct{ io.Writer }
+	from, ok := c.Conn.(io.ReaderFrom)
+	file, limited := r.(*io.LimitedReader)
+	if !ok || !limited {
+		return io.Copy(plain{c}, r)
+	}
+	for file.N > 0 && err == nil {
+		part := io.LimitedReader{R: file.R, N: min(file.N, window)}
+		var k int64
+		c.extend()
+		k, err = from.ReadFrom(&part)
+		n += k
+		if file.N -= k; k == 0 {
+			break
+		}
+	}
+	return n, err
+}
+
+// refuse answers in net/http's place.
+func (c *conn) refuse(instead []byte) error {
+	err := c.guard.err
+	if err == nil {
+		err = refusedBy(instead)
+	}
+	c.log.Debug("request refused",
+		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
+	if _, err := c.write(appendRefusal(nil, err, c.software)); err != nil {
+		return err
+	}
+	if c.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(linger))
+		_, _ = io.Copy(io.Discard, c.Conn)
+	}
+	return nil
+}
+
+// answered notes that the response to a request has been sent whole.
+func (c *conn) answered() {
+	c.running.Store(false)
+	c.open.Add(-1)
+}
+
+// CloseWrite tells the client that nothing more follows, and still reads.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// reset makes the coming Close tell the client that something is missing, where
+// the end of the connection alone would look like the end of the response.
+func (c *conn) reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// Close closes the connection; a second call does nothing.
+func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	c.forget(c)
+	return c.Conn.Close()
+}

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+func TestConnectionIsKeptForTheNextRequest(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial()
+	for i := range 5 {
+		text := strings.Repeat("x", i)
+		c.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(text), text))
+		c.reply("POST").wantText(t, text)
+	}
+}
+
+func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none" +
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CHUNKED\r\n\r\n3\r\ntwo\r\n00\r\n\r\n" +
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n" +
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfour" +
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	for _, want := range []string{"one", "two", "", "four"} {
+		c.reply("POST").wantText(t, want)
+	}
+	c.wantClosed()
+}
+
+func TestLastAnswerOfAConnectionAnnouncesItsEnd(t *testing.T) {
+	s := serve(t, echo, func(o *Options) { o.MaxKeepaliveReqs = 2 })
+	c := s.dial()
+	if c.get("/").Close {
+		t.Error("the first answer ends the connection")
+	}
+	if !c.get("/").Close {
+		t.Error("the second answer does not announce the end")
+	}
+	c.wantClosed()
+}
+
+func TestKeepaliveCanBeTurnedOff(t *testing.T) {
+	s := serve(t, echo, func(o *Options) { o.MaxKeepaliveReqs = 1 })
+	c := s.dial()
+	if !c.get("/").Close {
+		t.Error("the end is not announced")
+	}
+	c.wantClosed()
+}
+
+func TestOldClientIsAnsweredAndLeft(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial().send("POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi")
+	c.reply("POST").wantText(t, "hi")
+	c.wantClosed()
+}
+
+func TestOldClientMayKeepItsConnection(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial()
+	for range 3 {
+		r := c.send("POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi").reply("POST")
+		r.wantText(t, "hi")
+		if got := r.Header.Get("Connection"); got != "keep-alive" {
+			t.Fatalf("Connection %q", got)
+		}
+	}
+}
+
+func TestClientThatAsksIsToldToContinue(t *testing.T) {
+	s := serve(t, echo)
+	c := s.dial().send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n")
+	c.reply("POST").wantStatus(t, 100)
+	c.send("hi").reply("POST").wantText(t, "hi")
+	c.get("/").wantText(t, "")
+}
+
+func TestClientWithTooMuchIsNotToldToContinue(t *testing.T) {
+	s := serve(t, echo, func(o *Options) { o.MaxBodyBytes = 10 })
+	c := s.dial().send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n")
+	c.reply("POST").wantStatus(t, 413)
+	c.wantClosed()
+}
+
+func TestClientThatLeavesWhileWaitingEndsTheCall(t *testing.T) {
+	running, ended := make(chan struct{}), make(chan struct{})
+	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
+		close(running)
+		<-ctx.Done()
+		close(ended)
+		return nil, context.Cause(ctx)
+	}))
+	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	waitFor(t, "the call", running)
+	c.Close()
+	waitFor(t, "the end of the call", ended)
+	s.logged("client left")
+}
+
+func TestClientThatLeavesDuringAStreamClosesTheBody(t *testing.T) {
+	bodies := make(chan *scripted, 1)
+	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
+		body := script("first", "never").gated(ctx, nil)
+		body.gate = make(chan struct{})
+		bodies <- body
+		return stream(body), nil
+	}))
+	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if line, err := c.r.ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	c.Close()
+	waitFor(t, "the body's end", (<-bodies).ended)
+	s.logged("client left")
+}
+
+func TestShutdownWaitsForTheRunningRequest(t *testing.T) {
+	running, proceed := make(chan struct{}), make(chan struct{})
+	s := serve(t, app(func(context.Context, *psgi.Request) (*psgi.Response, error) {
+		close(running)
+		<-proceed
+		return whole(200, "done"), nil
+	}), func(o *Options) { o.Mount = "/app" })
+	c := s.dial().send("GET /app HTTP/1.1\r\nHost: a\r\n\r\n")
+	waitFor(t, "the call", running)
+	silent, kept := s.dial(), s.dial()
+	kept.get("/outside").wantStatus(t, 404)
+
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Shutdown(context.Background()) }()
+	silent.wantClosed() // these carry no request, so they are not waited for
+	kept.wantClosed()
+	select {
+	case err := <-ended:
+		t.Fatalf("shut down in the middle of a request: %v", err)
+	default:
+	}
+	close(proceed)
+	if r := c.reply("GET").wantText(t, "done"); !r.Close {
+		t.Error("the end of the connection is not announced")
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestShutdownCutsWhatTakesTooLong(t *testing.T) {
+	running := make(chan struct{})
+	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
+		close(running)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))
+	// The byte after the request keeps net/http from noticing anything by itself.
+	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\nG")
+	waitFor(t, "the call", running)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err == nil {
+		t.Error("the shutdown was not in time, and does not say so")
+	}
+	if rest, _ := io.ReadAll(c.r); len(rest) > 0 {
+		t.Errorf("answer: %q", rest)
+	}
+}
+
+func TestServeEndsWithItsContextAndConnectionsLiveOn(t *testing.T) {
+	l, err := Listen("127.0.0.1:0", ListenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, echo)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Serve(ctx, l) }()
+	c := (&site{t: t, addr: l.Addr()}).dial()
+	c.get("/").wantStatus(t, 200)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("error %v", err)
+	}
+	c.get("/").wantStatus(t, 200)
+	s.dial().get("/").wantStatus(t, 200)
+}

@@ -1,0 +1,38 @@
+// Package server turns HTTP requests into calls of a PSGI application, and its
+// answers into HTTP responses.
+//
+// # A request's journey
+//
+// A listener accepts a connection and wraps it in a guard, which follows the
+// framing of what the client sends byte by byte and lets through only what every
+// HTTP implementation reads in the same way. An engine, which is net/http today,
+// reads a request from it and hands over an exchange: what the client asked, its
+// body still on the wire, and the means to answer. From there on nothing knows
+// which engine it was. The target is resolved against the mount point; the body
+// is read whole, into memory or into a spool file, so that a slow client holds
+// no worker; the environment is built; the app is called; the answer is planned
+// as a value, every breach of the PSGI contract named before its first byte is
+// sent; and the body is copied to the client as the app produces it.
+//
+// # Words
+//
+//   - exchange: one request and its answer, as an engine carries them
+//   - guard: the strict reader of HTTP/1 framing under an engine
+//   - refusal: an answer of the server's own; one table says which error gets
+//     which status
+//   - cut: close a connection in such a way that the client can tell that its
+//     response is not complete
+//
+// # Invariants
+//
+//   - The app is called only for a request whose body has arrived whole.
+//   - What a client receives is framed by this package alone: an app can neither
+//     split a response nor leave a connection out of step. An answer that breaks
+//     the contract is a 500 and a log line that names the breach or, once the
+//     head is out, a cut connection; it is never repaired in silence.
+//   - Every response's Body is closed exactly once, and no longer than it takes
+//     to notice after the client has left.
+//   - Bytes that two HTTP implementations could read differently never reach the
+//     engine: the requests before them are answered, they are refused, and the
+//     connection ends.
+package server

@@ -1,0 +1,286 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// netHTTP is the engine on Go's net/http.
+type netHTTP struct {
+	server *Server
+	http   *http.Server
+	base   context.Context // of all requests
+	cut    context.CancelFunc
+
+	goroutines sync.WaitGroup // one for each connection
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	closing bool
+}
+
+// connKey is the key of the *conn in a request's context.
+type connKey struct{}
+
+func newNetHTTP(s *Server) *netHTTP {
+	e := &netHTTP{server: s, conns: make(map[*conn]struct{})}
+	e.base, e.cut = context.WithCancel(context.Background())
+	e.http = &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: s.opts.Timeout,
+		IdleTimeout:       s.opts.KeepaliveTimeout,
+		// The guard keeps the limit; net/http's own only has to be larger.
+		MaxHeaderBytes:               s.opts.MaxHeaderBytes + 4096,
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(engineLog{s.log}, "", 0),
+		BaseContext:                  func(net.Listener) context.Context { return e.base },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		ConnState: e.connState,
+	}
+	e.http.RegisterOnShutdown(e.closeSilent)
+	return e
+}
+
+// engineLog makes what net/http logs, which are failures to accept, lines of ours.
+type engineLog struct{ log *zap.Logger }
+
+func (l engineLog) Write(p []byte) (int, error) {
+	l.log.Warn("http engine complained", zap.ByteString("complaint", bytes.TrimSpace(p)))
+	return len(p), nil
+}
+
+// serve accepts connections from l until it fails or is closed.
+func (e *netHTTP) serve(l net.Listener) error {
+	if err := e.http.Serve(guarded{l, e}); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// guarded is a listener whose connections are guarded.
+type guarded struct {
+	net.Listener
+	engine *netHTTP
+}
+
+func (l guarded) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.engine.guard(c), nil
+}
+
+func (e *netHTTP) guard(inner net.Conn) *conn {
+	opts := &e.server.opts
+	c := &conn{
+		Conn:     inner,
+		guard:    guard{limit: opts.MaxHeaderBytes},
+		patience: opts.Timeout,
+		log:      e.server.log,
+		software: opts.ServerSoftware,
+		forget:   e.forget,
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		_ = inner.Close()
+	}
+	e.conns[c] = struct{}{}
+	return c
+}
+
+func (e *netHTTP) forget(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}
+
+func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		e.goroutines.Add(1)
+	case http.StateIdle:
+		if c, ok := c.(*conn); ok {
+			c.answered()
+		}
+	case http.StateClosed, http.StateHijacked:
+		e.goroutines.Done()
+	case http.StateActive:
+	}
+}
+
+// shutdown ends all connections, by force when ctx is done.
+func (e *netHTTP) shutdown(ctx context.Context) error {
+	err := e.http.Shutdown(ctx)
+	e.cut()
+	_ = e.http.Close()
+	e.goroutines.Wait()
+	return err
+}
+
+// closeSilent closes the connections without a request once net/http has begun to
+// shut down. It would wait some seconds for those on which nothing has come yet,
+// and then not answer what comes. It runs as a goroutine, and ends by itself.
+func (e *netHTTP) closeSilent() {
+	e.mu.Lock()
+	e.closing = true
+	var silent []*conn
+	for c := range e.conns {
+		if c.open.Load() == 0 {
+			silent = append(silent, c)
+		}
+	}
+	e.mu.Unlock()
+	for _, c := range silent {
+		_ = c.Close()
+	}
+}
+
+// ServeHTTP hands a request that net/http has read to the server.
+func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	c.running.Store(true)
+	c.served++
+	x := &httpExchange{w: w, r: r, c: c, opts: &e.server.opts, asked: requestOf(r, c)}
+	if e.server.serve(r.Context(), x) {
+		return
+	}
+	if x.endless {
+		c.reset()
+	}
+	panic(http.ErrAbortHandler) // net/http's way to be told to cut a connection
+}
+
+// requestOf copies what net/http has read. Host it has taken out of the header
+// already, and Transfer-Encoding too.
+func requestOf(r *http.Request, c *conn) request {
+	asked := request{
+		method: r.Method,
+		target: r.RequestURI,
+		proto:  r.Proto,
+		scheme: "http",
+		host:   r.Host,
+		header: make(psgi.Header, 0, len(r.Header)+4),
+		length: r.ContentLength,
+		local:  c.LocalAddr(),
+		remote: c.RemoteAddr(),
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			asked.header = append(asked.header, psgi.Field{Name: name, Value: value})
+		}
+	}
+	return asked
+}
+
+// httpExchange is an exchange on net/http.
+type httpExchange struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	c     *conn
+	opts  *Options
+	asked request
+
+	whole   bool // the body has been read to its end
+	endless bool // only the end of the connection tells the end of the response
+}
+
+func (x *httpExchange) request() *request { return &x.asked }
+
+func (x *httpExchange) read(p []byte) (int, error) {
+	if x.opts.Timeout > 0 {
+		_ = x.c.SetReadDeadline(time.Now().Add(x.opts.Timeout))
+	}
+	n, err := x.r.Body.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		// net/http has begun to read ahead, and to wait for the client's leaving.
+		_ = x.c.SetReadDeadline(time.Time{})
+		x.whole = true
+		return n, io.EOF
+	case x.c.guard.err != nil:
+		return n, x.c.guard.err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, errSilence
+	case x.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
+		return n, errClientLeft
+	}
+	return n, errMalformed
+}
+
+func (x *httpExchange) inform(status int, h psgi.Header) {
+	patience := x.c.patience
+	x.c.patience = informPatience
+	defer func() {
+		x.c.patience = patience
+		_ = x.c.SetWriteDeadline(time.Time{})
+	}()
+
+	to := x.w.Header()
+	for _, f := range h {
+		to.Add(f.Name, f.Value)
+	}
+	x.w.WriteHeader(status)
+	clear(to) // else the final response would have them, too
+}
+
+func (x *httpExchange) begin(h head) {
+	to := x.w.Header()
+	for _, f := range h.header {
+		to.Add(f.Name, f.Value)
+	}
+	if h.length >= 0 {
+		to.Set("Content-Length", strconv.FormatInt(h.length, 10))
+	}
+	if _, ok := to["Content-Type"]; !ok {
+		to["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	if h.last || x.opts.MaxKeepaliveReqs > 0 && x.c.served >= x.opts.MaxKeepaliveReqs {
+		to.Set("Connection", "close")
+	}
+	if x.asked.length != 0 && !x.whole {
+		// net/http looks for the end of a body that was not read. Not for long.
+		_ = x.c.SetReadDeadline(time.Now().Add(linger))
+	}
+	x.endless = h.body && h.length < 0 && x.asked.proto == "HTTP/1.0"
+	x.w.WriteHeader(h.status)
+}
+
+func (x *httpExchange) write(p []byte) error {
+	_, err := x.w.Write(p)
+	return err
+}
+
+func (x *httpExchange) flush() error {
+	return http.NewResponseController(x.w).Flush()
+}
+
+// sendFile lets net/http pass the file to the connection's ReadFrom.
+func (x *httpExchange) sendFile(f *psgi.File) (int64, error) {
+	if _, err := f.Seek(f.Offset, io.SeekStart); err != nil {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := io.CopyN(x.w, f.File, f.Length)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// call is what the environment says besides the request's own words.
+type call struct {
+	id       string
+	software string
+	// received is the length of the body, once it is there.
+	received int64
+}
+
+// environ adds the PSGI environment of a request to env (PSGI, "The Environment";
+// RFC 3875 for the CGI keys).
+func environ(env *psgi.Env, r *request, at place, c call) {
+	env.Set("REQUEST_METHOD", r.method)
+	env.Set("SCRIPT_NAME", at.script)
+	env.Set("PATH_INFO", at.path)
+	env.Set("REQUEST_URI", at.uri)
+	env.Set("QUERY_STRING", at.query)
+	env.Set("SERVER_PROTOCOL", r.proto)
+	env.Set("SERVER_SOFTWARE", c.software)
+	env.Set("psgi.url_scheme", r.scheme)
+	env.Set("thralld.request_id", c.id)
+	setAddresses(env, r, at.host)
+	if at.host != "" {
+		env.Set("HTTP_HOST", at.host)
+	}
+	setFields(env, r.header)
+	if r.length < 0 {
+		// The body came in chunks. The app sees it whole, with its length.
+		env.Set("CONTENT_LENGTH", strconv.FormatInt(c.received, 10))
+	}
+}
+
+// setAddresses says between whom the connection is. A socket on the file system
+// has no address: the server's name is then the one that the client used, and
+// REMOTE_ADDR is empty, rather than an invented 127.0.0.1 that would make every
+// client of a proxy pass for a local one.
+func setAddresses(env *psgi.Env, r *request, host string) {
+	if tcp, ok := r.local.(*net.TCPAddr); ok {
+		ip := tcp.IP.String()
+		env.Set("SERVER_ADDR", ip)
+		env.Set("SERVER_NAME", bracket(ip))
+		env.Set("SERVER_PORT", strconv.Itoa(tcp.Port))
+	} else {
+		name, port := splitHost(host)
+		env.Set("SERVER_NAME", name)
+		env.Set("SERVER_PORT", port)
+	}
+	if tcp, ok := r.remote.(*net.TCPAddr); ok {
+		env.Set("REMOTE_ADDR", tcp.IP.String())
+		env.Set("REMOTE_PORT", strconv.Itoa(tcp.Port))
+	} else {
+		env.Set("REMOTE_ADDR", "")
+		env.Set("REMOTE_PORT", "0")
+	}
+}
+
+// bracket writes an IPv6 address as a URI wants it, since apps join SERVER_NAME
+// and SERVER_PORT by a colon (RFC 3875, 4.1.14).
+func bracket(ip string) string {
+	if strings.Contains(ip, ":") {
+		return "[" + ip + "]"
+	}
+	return ip
+}
+
+// splitHost splits a Host into name and port, neither of which is ever empty.
+func splitHost(host string) (name, port string) {
+	name, port = host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i+1:]
+	}
+	if name == "" {
+		name = "localhost"
+	}
+	if port == "" {
+		port = "80"
+	}
+	return name, port
+}
+
+// setFields adds the header fields. Fields of one name, which stand together, are
+// joined.
+func setFields(env *psgi.Env, header psgi.Header) {
+	for len(header) > 0 {
+		name := header[0].Name
+		value, n := joined(header)
+		header = header[n:]
+		if key := envKey(name); key != "" {
+			env.Set(key, value)
+		}
+	}
+}
+
+// joined returns the value of the fields that have the first one's name, and how
+// many they are. Cookies are joined as RFC 6265, 5.4 has them.
+func joined(header psgi.Header) (value string, n int) {
+	name := header[0].Name
+	for n = 1; n < len(header) && strings.EqualFold(header[n].Name, name); n++ {
+	}
+	if n == 1 {
+		return header[0].Value, 1
+	}
+	separator := ", "
+	if equalFold(name, "cookie") {
+		separator = "; "
+	}
+	values := make([]string, n)
+	for i := range values {
+		values[i] = header[i].Value
+	}
+	return strings.Join(values, separator), n
+}
+
+// envKey returns the key for a header field, or "" for one that the app must not
+// see: a name with an underscore could pass for one with a hyphen and slip by a
+// proxy's filter; Proxy would become HTTP_PROXY, which HTTP clients in the app
+// obey (httpoxy); Host is set from the target; and Transfer-Encoding has been
+// undone.
+func envKey(name string) string {
+	switch {
+	case equalFold(name, "content-length"):
+		return "CONTENT_LENGTH"
+	case equalFold(name, "content-type"):
+		return "CONTENT_TYPE"
+	case equalFold(name, "proxy"), equalFold(name, "host"), equalFold(name, "transfer-encoding"):
+		return ""
+	}
+	key := make([]byte, 0, 64)
+	key = append(key, "HTTP_"...)
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '_':
+			return ""
+		case c == '-':
+			key = append(key, '_')
+		case 'a' <= c && c <= 'z':
+			key = append(key, c-'a'+'A')
+		default:
+			key = append(key, c)
+		}
+	}
+	return string(key)
+}

@@ -1,0 +1,175 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ListenOptions say how to listen.
+type ListenOptions struct {
+	// IPv6 allows IPv6 addresses; without it, :PORT means IPv4 only.
+	IPv6 bool
+}
+
+// Listen opens a listener on an address in one of these forms:
+//
+//	127.0.0.1:5000, example.org:5000, [::1]:5000
+//	:5000             all addresses of the machine, IPv6 too if it may be used
+//	/run/app.sock     a unix socket; a path without a slash is one, too
+//	@name             an abstract unix socket; a NUL may stand for the @
+//
+// A unix socket that nobody listens on any more is replaced; whatever else is in
+// its place is left alone. Its file is removed when the listener is closed, unless
+// somebody has put another one there. The errors are for people: they say which
+// address, why, and who has it where the kernel tells.
+func Listen(addr string, opts ListenOptions) (net.Listener, error) {
+	var l net.Listener
+	var err error
+	switch host, port, tcp := splitPort(addr); {
+	case addr == "":
+		err = errors.New("the address is empty")
+	case addr[0] == '@' || addr[0] == 0:
+		addr = "@" + addr[1:]
+		l, err = listenAbstract(addr)
+	case tcp:
+		l, err = listenTCP(host, port, opts)
+	default:
+		l, err = listenUnix(addr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// splitPort splits HOST:PORT, or says that addr has another form.
+func splitPort(addr string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 || strings.Contains(addr, "/") {
+		return "", "", false
+	}
+	host, port = addr[:i], addr[i+1:]
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), port, true
+}
+
+func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
+	number, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case host == "fd" || host == "systemd":
+		return nil, fmt.Errorf("listeners by %s are not supported yet", host)
+	case err != nil:
+		return nil, fmt.Errorf("port %q: want a number from 0 to 65535", port)
+	case !opts.IPv6 && strings.Contains(host, ":"):
+		return nil, errors.New("this is an IPv6 address, and ipv6 is off")
+	}
+	network := "tcp"
+	if !opts.IPv6 {
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, net.JoinHostPort(host, port))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("port %d is already in use%s", number, by(portOwner(uint16(number))))
+	case errors.Is(err, syscall.EACCES) && number < 1024:
+		return nil, fmt.Errorf("no permission for port %d: ports below 1024 need the capability CAP_NET_BIND_SERVICE; "+
+			"or take a higher port", number)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine", host)
+	case err != nil:
+		return nil, cause(err)
+	}
+	return l, nil
+}
+
+func listenAbstract(addr string) (net.Listener, error) {
+	l, err := net.Listen("unix", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		owner, _ := probe(addr)
+		return nil, fmt.Errorf("this abstract socket is already in use%s", by(owner))
+	case err != nil:
+		return nil, cause(err)
+	}
+	return l, nil
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	const longest = len(syscall.RawSockaddrUnix{}.Path) - 1
+	if len(path) > longest {
+		return nil, fmt.Errorf("the path has %d bytes, and the kernel takes %d", len(path), longest)
+	}
+	if err := clearWay(path); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, cause(err)
+	}
+	l.SetUnlinkOnClose(false)
+	info, err := os.Lstat(path)
+	if err != nil {
+		_ = l.Close()
+		return nil, cause(err)
+	}
+	return &unixListener{l, path, info}, nil
+}
+
+// clearWay removes a socket that nobody listens on.
+func clearWay(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return cause(err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return errors.New("a file that is not a socket is in the way")
+	}
+	owner, err := probe(path)
+	switch {
+	case err == nil:
+		return fmt.Errorf("this socket is already in use%s", by(owner))
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("a socket is in the way, and whether it is in use cannot be told: %w", cause(err))
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove a stale socket: %w", cause(err))
+	}
+	return nil
+}
+
+// unixListener removes its socket's file when it is closed, if it still is its own.
+type unixListener struct {
+	*net.UnixListener
+	path string
+	file fs.FileInfo
+}
+
+// Close stops listening, and removes the file.
+func (l *unixListener) Close() error {
+	// The file goes first: as long as the socket listens, nobody else takes the path.
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.file) {
+		_ = os.Remove(l.path)
+	}
+	return l.UnixListener.Close()
+}
+
+// cause returns what the kernel said, without the names of Go's functions and the
+// address, which the message has already.
+func cause(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return fmt.Errorf("%s: %s", dns.Name, dns.Err)
+	}
+	return err
+}

@@ -1,0 +1,30 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"sync/atomic"
+)
+
+// requestIDs names requests: 24 hexadecimal digits, of which the first 12 are
+// drawn by lot for each server and the others count. So a name is unique in a
+// process, as good as unique in a site's logs, and sorts by arrival.
+type requestIDs struct {
+	prefix [6]byte
+	count  atomic.Uint64
+}
+
+func newRequestIDs() *requestIDs {
+	ids := new(requestIDs)
+	_, _ = rand.Read(ids.prefix[:]) // never fails
+	return ids
+}
+
+func (ids *requestIDs) next() string {
+	var raw [14]byte
+	binary.BigEndian.PutUint64(raw[6:], ids.count.Add(1)) // its two high bytes are zero
+	copy(raw[:], ids.prefix[:])
+	copy(raw[6:], raw[8:])
+	return hex.EncodeToString(raw[:12])
+}

@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// The ways in which a response that has begun can fail to end well.
+var (
+	errTooLong  = errors.New("the body is longer than its Content-Length")
+	errTooShort = errors.New("the body is shorter than its Content-Length")
+)
+
+// respond sends what the app answered, and closes it. An error means that the
+// answer was not sent, or not whole; once t.begun, the connection must be cut.
+func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) error {
+	defer resp.Body.Close()
+	t.worker, t.generation = resp.Worker, resp.Generation
+
+	method := t.x.request().method
+	first, ended, err := firstPiece(method, resp)
+	if err != nil {
+		return gone(ctx, err)
+	}
+	p, err := makePlan(method, resp, first)
+	if err != nil {
+		return err
+	}
+	if len(p.dropped) > 0 {
+		s.log.Warn("response has a body where its status allows none",
+			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
+	}
+	t.begin(p.head)
+	switch {
+	case !p.head.body:
+		return nil
+	case resp.File != nil:
+		return sendFile(t.x, resp.File)
+	}
+	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
+	return gone(ctx, out.run(resp.Body, first, ended))
+}
+
+// firstPiece reads ahead where the head may wait for it: what an app says first
+// may still turn out to be a failure, and then the client gets a proper 500.
+func firstPiece(method string, resp *psgi.Response) (piece []byte, ended bool, err error) {
+	if resp.File != nil || !resp.Whole && (resp.Stream || method == "HEAD") {
+		return nil, false, nil
+	}
+	piece, err = resp.Body.Next()
+	if errors.Is(err, io.EOF) {
+		return piece, true, nil
+	}
+	return piece, resp.Whole, err
+}
+
+// gone tells failures that follow from the client's leaving from others.
+func gone(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errClientLeft
+	}
+	return err
+}
+
+// copier takes a body from the app to the client.
+type copier struct {
+	x      exchange
+	left   int64 // what the head has promised and is not yet sent; negative if nothing
+	stream bool  // no piece waits for the next
+}
+
+func (c *copier) run(body psgi.Body, piece []byte, ended bool) error {
+	if c.stream {
+		if err := c.x.flush(); err != nil {
+			return errClientLeft
+		}
+	}
+	for {
+		if err := c.send(piece); err != nil {
+			return err
+		}
+		if ended {
+			break
+		}
+		var err error
+		piece, err = body.Next()
+		if errors.Is(err, io.EOF) {
+			ended = true
+		} else if err != nil {
+			return err
+		}
+	}
+	if c.left > 0 {
+		return fmt.Errorf("%w: %d bytes are missing", errTooShort, c.left)
+	}
+	return nil
+}
+
+// send sends a piece, or as much of it as the head has promised.
+func (c *copier) send(piece []byte) error {
+	if len(piece) == 0 {
+		return nil
+	}
+	var excess error
+	if c.left >= 0 {
+		if int64(len(piece)) > c.left {
+			piece, excess = piece[:c.left], errTooLong
+		}
+		c.left -= int64(len(piece))
+	}
+	if err := c.x.write(piece); err != nil {
+		return errClientLeft
+	}
+	if c.stream || excess != nil {
+		if err := c.x.flush(); err != nil {
+			return errClientLeft
+		}
+	}
+	return excess
+}
+
+// sendFile sends a body that is a file.
+func sendFile(x exchange, f *psgi.File) error {
+	n, err := x.sendFile(f)
+	if err == nil && n < f.Length {
+		err = io.ErrUnexpectedEOF
+	}
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: the file ends %d bytes early", errTooShort, f.Length-n)
+	case err != nil:
+		return errClientLeft
+	}
+	return nil
+}
+
+// refuse answers with the status that the table has for err.
+func (s *Server) refuse(t *task, err error) {
+	o := outcomeOf(err)
+	text := o.text()
+	h := head{status: o.status, header: o.header(), length: int64(len(text))}
+	h.body = t.x.request().method != "HEAD"
+	h.last = t.unread // what the client goes on sending is not read
+	t.begin(h)
+	if h.body {
+		_ = t.x.write([]byte(text))
+	}
+}
+
+// begin adds what is the server's to a head, and sends it.
+func (t *task) begin(h head) {
+	if _, ok := h.header.Get("Server"); !ok && t.server.opts.ServerSoftware != "" {
+		h.header = append(h.header, psgi.Field{Name: "Server", Value: t.server.opts.ServerSoftware})
+	}
+	t.informer.close()
+	t.begun, t.status = true, h.status
+	t.x.begin(h)
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// task is one request on its way through the server.
+type task struct {
+	server   *Server
+	x        exchange
+	id       string
+	start    time.Time
+	informer informer
+
+	unread bool // the body, or a part of it, is still to come
+	begun  bool // the response's head is out
+	status int
+
+	worker, generation int // who answered; zero while nobody has
+}
+
+// fields returns what a log line says about the task.
+func (t *task) fields() []zap.Field {
+	r := t.x.request()
+	fields := []zap.Field{
+		zap.String("request_id", t.id), zap.String("method", r.method), zap.String("target", r.target),
+	}
+	if t.generation > 0 {
+		fields = append(fields, zap.Int("worker", t.worker), zap.Int("generation", t.generation))
+	}
+	return fields
+}
+
+// serve answers one request. It returns false when the connection must be cut: the
+// response is not whole, or there is nobody to read it.
+func (s *Server) serve(ctx context.Context, x exchange) bool {
+	t := &task{server: s, x: x, id: s.ids.next(), start: time.Now(), unread: x.request().length != 0}
+	t.informer.x = x
+	err := s.attempt(ctx, t)
+	t.informer.close()
+	s.report(t, err)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errClientLeft):
+		return false
+	case t.begun:
+		_ = x.flush() // the client gets what there is
+		return false
+	}
+	s.refuse(t, err)
+	return true
+}
+
+// attempt takes the task through all its steps. A panic in any of them is this
+// request's failure and nobody else's.
+func (s *Server) attempt(ctx context.Context, t *task) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+			s.log.Error("panic while serving", append(t.fields(),
+				zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))...)
+		}
+	}()
+	r := t.x.request()
+	at, err := locate(r, s.mount)
+	if err != nil {
+		return err
+	}
+	p, _ := parcels.Get().(*parcel)
+	b, err := s.receiver.receive(t.x, &p.buf)
+	if err != nil {
+		return err
+	}
+	defer b.discard()
+	t.unread = false
+
+	p.req = psgi.Request{ID: t.id, Env: p.req.Env, Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform}
+	p.req.Env.Reset()
+	environ(&p.req.Env, r, at, call{id: t.id, software: s.software, received: b.size})
+	resp, err := s.opts.App.Call(ctx, &p.req)
+	if err != nil {
+		return gone(ctx, err) // p is not used again: the call may not have let go of it
+	}
+	if err := s.respond(ctx, t, resp); err != nil {
+		return err
+	}
+	parcels.Put(p)
+	return nil
+}
+
+// parcel is what a request is packed in for the app; they are used again.
+type parcel struct {
+	req psgi.Request
+	buf []byte
+}
+
+var parcels = sync.Pool{New: func() any { return new(parcel) }}
+
+// report logs how a task ended.
+func (s *Server) report(t *task, err error) {
+	switch {
+	case err == nil:
+		if entry := s.log.Check(zap.DebugLevel, "request served"); entry != nil {
+			entry.Write(append(t.fields(), zap.Int("status", t.status), zap.Duration("duration", time.Since(t.start)))...)
+		}
+	case errors.Is(err, errClientLeft):
+		s.log.Debug("client left", t.fields()...)
+	case t.begun:
+		s.log.Error("response cut", append(t.fields(), zap.Int("status", t.status), zap.Error(err))...)
+	case errors.Is(err, errContract):
+		s.log.Error("app broke the contract", append(t.fields(), zap.Error(err))...)
+	case statusOf(err) >= 500:
+		s.log.Warn("request failed", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
+	default:
+		s.log.Debug("request refused", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
+	}
+}
