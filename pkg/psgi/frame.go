@@ -45,7 +45,6 @@ const (
 	TypeSpawn   Type = 33 // down: fork a worker for this slot
 	TypeLoaded  Type = 48 // up: the template can fork
 	TypeSpawned Type = 49 // up: the worker's pid
-	TypeExited  Type = 50 // up: the worker's pid and wait status
 )
 
 // Flags qualify a frame.
@@ -148,12 +147,11 @@ func (f Frame) List() ([]string, error) {
 	return list, p.err
 }
 
-// Process reads the payload of TypeReady, TypeSpawned or TypeExited; status, in
-// the form of wait(2), is zero but for the last.
-func (f Frame) Process() (pid, status int, err error) {
+// Process reads the payload of TypeReady or TypeSpawned: a process id.
+func (f Frame) Process() (pid int, err error) {
 	p := parser{rest: f.Payload}
-	pid, status = int(p.uint32()), int(p.uint32())
-	return pid, status, p.err
+	pid = int(p.uint32())
+	return pid, p.err
 }
 
 // FileRef says where a worker keeps the file that is its response's body.

@@ -32,6 +32,9 @@ type answer struct {
 	err      error
 }
 
+// after reports whether c came later than other. Numbers wrap around.
+func (c *call) after(other *call) bool { return int32(c.id-other.id) > 0 }
+
 // answer is called once for each call, by who took it off the queue or off the slot.
 func (c *call) answer(r *psgi.Response, err error) { c.answered <- answer{r, err} }
 

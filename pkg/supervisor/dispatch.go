@@ -147,10 +147,10 @@ func (d *dispatcher) send(s *slot, c *call) {
 	s.bytes += len(c.frame)
 	if len(s.sent) == 1 {
 		s.since = time.Now()
-		s.current.Store(&c.request.ID)
 	} else {
 		d.arm(patience)
 	}
+	s.noteCurrent()
 	if err := s.wire.send(c.frame); err != nil {
 		// The queue is ours as well, so this is no dead worker: its end comes
 		// as an event of its own, and fails what is in sent.
@@ -178,6 +178,7 @@ func (d *dispatcher) hold(s *slot) {
 	s.held = true
 	if len(s.sent) > 0 {
 		d.takeBack(s, false)
+		s.noteCurrent()
 	}
 }
 
@@ -189,7 +190,7 @@ func (d *dispatcher) takeBack(s *slot, dead bool) {
 		}
 		c.slot = nil
 		at := len(d.waiting)
-		for at > 0 && d.waiting[at-1].arrived.After(c.arrived) {
+		for at > 0 && d.waiting[at-1].after(c) {
 			at--
 		}
 		d.waiting = slices.Insert(d.waiting, at, c)

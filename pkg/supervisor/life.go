@@ -49,7 +49,7 @@ func (e effect) String() string {
 	return [...]string{"-", "admit", "quit", "withdraw", "TERM", "KILL", "bury"}[e]
 }
 
-// next is the life of a worker, as a table; ExamplePrintLife prints it. What a
+// next is the life of a worker, as a table, which the package's example prints. What a
 // state does not expect changes nothing: a timer that fires late, or a message
 // that crosses an order on its way, is harmless.
 func next(s state, e event) (state, effect) {

@@ -13,22 +13,34 @@ const (
 	lastLines = 20       // how many lines are kept to explain a worker's death
 )
 
+// The runtime puts what the app prints between markBegin, the request's id,
+// markEnd and markBegin, markEnd (Thralld::Log).
+const (
+	markBegin = 0x1e
+	markEnd   = 0x1f
+	maxMark   = 80 // what is longer is no mark
+)
+
 // logPipe is where a worker's STDOUT and STDERR end. Each line is handed on as
-// soon as it is complete. It can be drained from elsewhere, so that the lines of
-// a request are known to be out when its answer is.
+// soon as it is complete, with the id of the request that printed it, if the line
+// is marked. The pipe can be drained from elsewhere, so that the lines of a
+// request are known to be out when its answer is.
 type logPipe struct {
 	file *os.File // ours, non-blocking
 	end  *os.File // the worker's
-	emit func(line string)
+	emit func(line, request string)
 
 	mu      sync.Mutex
 	closed  bool
 	partial []byte
+	mark    []byte // of an unfinished mark, with its markBegin
+	printer string // who is printing now
+	request string // who printed something of partial
 	last    []string
 	buf     [4096]byte
 }
 
-func newLogPipe(emit func(string)) (*logPipe, error) {
+func newLogPipe(emit func(line, request string)) (*logPipe, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("pipe2", err)
@@ -82,24 +94,66 @@ func (p *logPipe) drainFrom(fd int) bool {
 
 func (p *logPipe) split(b []byte) {
 	for len(b) > 0 {
-		line, rest, whole := bytes.Cut(b, []byte{'\n'})
-		p.partial = append(p.partial, line...)
-		if !whole && len(p.partial) < maxLine {
+		if len(p.mark) > 0 {
+			b = p.readMark(b)
+			continue
+		}
+		at := bytes.IndexAny(b, "\n\x1e")
+		if at < 0 {
+			p.text(b)
 			return
 		}
+		p.text(b[:at])
+		if b[at] == '\n' {
+			p.line()
+		} else {
+			p.mark = append(p.mark, markBegin)
+		}
+		b = b[at+1:]
+	}
+}
+
+// readMark takes in the rest of a mark; what turns out to be none is text.
+func (p *logPipe) readMark(b []byte) (rest []byte) {
+	end := bytes.IndexByte(b, markEnd)
+	switch {
+	case end >= 0 && end < maxMark:
+		p.printer = string(append(p.mark[1:], b[:end]...))
+		b = b[end+1:]
+	case len(p.mark)+len(b) < maxMark:
+		p.mark = append(p.mark, b...)
+		return nil
+	default:
+		p.text(p.mark)
+	}
+	p.mark = p.mark[:0]
+	return b
+}
+
+func (p *logPipe) text(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	p.partial = append(p.partial, b...)
+	if p.printer != "" {
+		p.request = p.printer
+	}
+	if len(p.partial) >= maxLine {
 		p.line()
-		b = rest
 	}
 }
 
 func (p *logPipe) line() {
-	line := string(bytes.TrimRight(p.partial, "\r"))
-	p.partial = p.partial[:0]
+	line, request := string(bytes.TrimRight(p.partial, "\r")), p.request
+	if request == "" {
+		request = p.printer
+	}
+	p.partial, p.request = p.partial[:0], ""
 	if len(p.last) == lastLines {
 		p.last = append(p.last[:0], p.last[1:]...)
 	}
 	p.last = append(p.last, line)
-	p.emit(line)
+	p.emit(line, request)
 }
 
 // finish hands on what a worker that has ended left behind, also a line without
@@ -112,7 +166,7 @@ func (p *logPipe) finish() []string {
 		p.line()
 	}
 	last := p.last
-	p.last = nil
+	p.last, p.mark, p.printer = nil, p.mark[:0], ""
 	return last
 }
 

@@ -56,7 +56,7 @@ func (s *Supervisor) workerDrained(slot *slot) error {
 func (s *Supervisor) receive(slot *slot, f psgi.Frame) error {
 	switch f.Type {
 	case psgi.TypeReady:
-		pid, _, err := f.Process()
+		pid, err := f.Process()
 		if err == nil {
 			s.post(func() { s.workerReady(slot, pid) })
 		}
@@ -103,8 +103,11 @@ func (s *Supervisor) workerBroken(slot *slot, err error) {
 }
 
 // logLine logs a line that the app printed.
-func (s *Supervisor) logLine(slot *slot, line string) {
-	s.appLog.Info(line, s.appFields(slot)...)
+func (s *Supervisor) logLine(slot *slot, line, request string) {
+	if request == "" {
+		request = slot.requestID()
+	}
+	s.appLog.Info(line, appFields(slot, request)...)
 }
 
 // logStructured logs what the app gave to psgix.logger.
@@ -117,14 +120,15 @@ func (s *Supervisor) logStructured(slot *slot, f psgi.Frame) error {
 		"debug": zap.DebugLevel, "info": zap.InfoLevel, "warn": zap.WarnLevel,
 		"error": zap.ErrorLevel, "fatal": zap.ErrorLevel,
 	}[strings.ToLower(entry[0])]
-	s.appLog.Log(level, entry[1], append(s.appFields(slot), zap.String("app_level", entry[0]))...)
+	fields := appFields(slot, s.dispatcher.requestID(slot, f.ID))
+	s.appLog.Log(level, entry[1], append(fields, zap.String("app_level", entry[0]))...)
 	return nil
 }
 
-func (s *Supervisor) appFields(slot *slot) []zap.Field {
+func appFields(slot *slot, request string) []zap.Field {
 	fields := []zap.Field{zap.Int("worker", slot.number), zap.Int("generation", slot.generation)}
-	if id := slot.requestID(); id != "" {
-		fields = append(fields, zap.String("request_id", id))
+	if request != "" {
+		fields = append(fields, zap.String("request_id", request))
 	}
 	return fields
 }

@@ -37,6 +37,14 @@ func (d *dispatcher) lookup(s *slot, id uint32) (*call, error) {
 	return nil, fmt.Errorf("%w: no request %d was sent to this worker", psgi.ErrFrame, id)
 }
 
+// requestID is the name of the request with that number, or "".
+func (d *dispatcher) requestID(s *slot, id uint32) string {
+	if c, err := d.lookup(s, id); err == nil {
+		return c.request.ID
+	}
+	return s.requestID() // it cleans up after its response
+}
+
 func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 	head, err := f.Head()
 	if err != nil {
@@ -157,6 +165,7 @@ func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Durati
 	if flags&psgi.FlagCleanup != 0 {
 		s.cleaning = true
 		d.hold(s)
+		s.current.Store(&c.request.ID)
 		d.feed()
 		return
 	}
@@ -174,15 +183,14 @@ func (d *dispatcher) idle(s *slot, flags psgi.Flags) {
 // rest puts a worker between two requests to use, unless it says that it leaves.
 func (d *dispatcher) rest(s *slot, flags psgi.Flags) {
 	s.held = false
-	s.current.Store(nil)
 	if flags&psgi.FlagLeaving != 0 {
 		s.ready = false
 		d.hold(s)
 	}
 	if len(s.sent) > 0 {
 		s.since = time.Now()
-		s.current.Store(&s.sent[0].request.ID)
 	}
+	s.noteCurrent()
 	if i := slices.Index(d.slots, s); i > 0 {
 		copy(d.slots[1:i+1], d.slots[:i])
 		d.slots[0] = s

@@ -19,28 +19,38 @@ type slot struct {
 
 	// pid is the worker's, 0 when there is none.
 	pid atomic.Int64
-	// current is the id of the request being run, for the lines that it logs.
+	// current is the id of the request being run, while no other can have begun:
+	// for the lines that do not say who printed them.
 	current atomic.Pointer[string]
 
 	dispatchState // guarded by dispatcher.mu
 }
 
 // newSlot makes the descriptors of a slot; onLine gets what its workers print.
-func newSlot(number, generation int, onLine func(*slot, string)) (*slot, error) {
+func newSlot(number, generation int, onLine func(s *slot, line, request string)) (*slot, error) {
 	s := &slot{number: number, generation: generation}
 	var err error
 	if s.socket, err = newSocketWire(); err != nil {
 		return nil, fmt.Errorf("make the socket pair of a worker: %w", err)
 	}
 	s.wire = s.socket
-	if s.logs, err = newLogPipe(func(line string) { onLine(s, line) }); err != nil {
+	if s.logs, err = newLogPipe(func(line, request string) { onLine(s, line, request) }); err != nil {
 		s.socket.close()
 		return nil, fmt.Errorf("make the log pipe of a worker: %w", err)
 	}
 	return s, nil
 }
 
-// requestID is the id of the request that the worker runs, or "".
+// noteCurrent sets current after a change of sent.
+func (s *slot) noteCurrent() {
+	if len(s.sent) == 1 {
+		s.current.Store(&s.sent[0].request.ID)
+	} else {
+		s.current.Store(nil)
+	}
+}
+
+// requestID is current, or "".
 func (s *slot) requestID() string {
 	if id := s.current.Load(); id != nil {
 		return *id

@@ -203,11 +203,11 @@ func (s *Supervisor) expire() {
 			continue
 		}
 		w.deadline = time.Time{}
-		if w.state == booting {
+		switch {
+		case w.state == booting:
 			w.message = s.loadTimeout()
-			if w.pid == 0 && s.template != nil {
-				s.template.kill() // it does not answer
-			}
+		case w.pid == 0 && s.template != nil:
+			s.template.kill() // it heeds nothing: with its end the wait for it ends
 		}
 		s.apply(w, overdue)
 	}
@@ -248,7 +248,10 @@ func (s *Supervisor) reconcile() time.Time {
 func (s *Supervisor) view() view {
 	v := view{now: time.Now(), wanted: s.options.Workers, free: len(s.slots) - len(s.workers), notBefore: s.notBefore}
 	if !s.up {
-		v.wanted = 1 // until it is known that the app loads
+		// Until it is known that the app loads there is one worker, also while
+		// it is dying.
+		v.wanted, v.alive = 1, len(s.workers)
+		return v
 	}
 	for _, w := range s.workers {
 		if w.state == booting || w.state == ready {

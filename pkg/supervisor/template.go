@@ -29,7 +29,7 @@ type template struct {
 // startTemplate starts perl with the runtime as its program and the workers' ends
 // of all slots inherited, and tells it what to load. What it then says comes from
 // read.
-func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onLine func(string)) (*template, error) {
+func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onLine func(line, request string)) (*template, error) {
 	control, err := newSocketWire()
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 func (s *Supervisor) startTemplate() {
 	boot := s.options.Boot
 	boot.Generation = s.generation
-	t, err := startTemplate(s.options.Perl, s.options.Env, boot, s.slots, func(line string) {
+	t, err := startTemplate(s.options.Perl, s.options.Env, boot, s.slots, func(line, _ string) {
 		s.appLog.Info(line, zap.Int("generation", s.generation))
 	})
 	if err != nil {
@@ -37,24 +37,38 @@ func (s *Supervisor) readTemplate(t *template) {
 	buf := make([]byte, psgi.MaxFrame+1)
 	for {
 		f, err := t.read(buf)
+		if err == nil {
+			err = s.receiveTemplate(t, f)
+		}
+		if errors.Is(err, psgi.ErrFrame) {
+			s.log.Error("template sent nonsense", zap.Int("generation", t.generation), zap.Error(err))
+			t.kill()
+		}
 		if err != nil {
 			break
-		}
-		slot, text := int(f.ID), string(f.Payload)
-		switch f.Type {
-		case psgi.TypeLoaded:
-			s.post(func() { t.loaded, t.deadline = true, time.Time{} })
-		case psgi.TypeSpawned:
-			pid, _, err := f.Process()
-			if err == nil {
-				s.post(func() { s.workerSpawned(s.workerAt(slot), pid) })
-			}
-		case psgi.TypeFail:
-			s.post(func() { s.templateFailed(t, slot, text) })
 		}
 	}
 	status, last := t.wait()
 	s.post(func() { s.templateEnded(t, status, last) })
+}
+
+func (s *Supervisor) receiveTemplate(t *template, f psgi.Frame) error {
+	slot, text := int(f.ID), string(f.Payload)
+	switch f.Type {
+	case psgi.TypeLoaded:
+		s.post(func() { t.loaded, t.deadline = true, time.Time{} })
+	case psgi.TypeSpawned:
+		pid, err := f.Process()
+		if err != nil {
+			return err
+		}
+		s.post(func() { s.workerSpawned(s.workerAt(slot), pid) })
+	case psgi.TypeFail:
+		s.post(func() { s.templateFailed(t, slot, text) })
+	default:
+		return fmt.Errorf("%w: type %d", psgi.ErrFrame, f.Type)
+	}
+	return nil
 }
 
 // workerAt is the worker in the slot of that number, or nil.

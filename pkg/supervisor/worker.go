@@ -64,6 +64,9 @@ func (s *Supervisor) apply(w *worker, e event) {
 			w.cause = causeFailedToBoot
 		}
 		s.signal(w, unix.SIGKILL)
+		if w.pid == 0 {
+			w.deadline = time.Now().Add(termGrace) // for the template to say whom it forked
+		}
 	case bury:
 		s.bury(w, before)
 	}

@@ -13,30 +13,40 @@ sub new {
     return bless {%option}, $class;
 }
 
-# prepare sets up what the app finds when it is loaded: @INC, $0, @ARGV and the
-# modules asked for. It dies with Perl's message.
+# prepare sets up what the app finds when it is loaded: @INC, $0, @ARGV, methods
+# on plain handles, and the modules asked for. It dies with Perl's message.
 sub prepare {
     my ($self) = @_;
-    require IO::File;    # methods on plain handles, as apps expect them
+    require IO::File;
     @ARGV = ();
+    $SIG{PIPE} = sub { };    # a lost connection is an error, not a death; what the app executes starts with the default
 
-    my $file = $self->{app};
-    my @lib  = $self->is_file ? grep { -d } dirname($file) . '/lib' : ();
+    my @lib = $self->is_file ? grep { -d } dirname($self->{app}) . '/lib' : ();
     unshift @INC, @{$self->{include}}, @lib;
 
     my $title = \$0;
-    tie my $shown, 'Thralld::App::Title', $file, $title;
-    { no warnings 'once'; *0 = \$shown; }    ## no critic (RequireLocalizedPunctuationVars)
+    tie my $shown, 'Thralld::App::Title', $self->is_file ? $self->{app} : '-e', $title;
+    { no warnings 'once'; *0 = \$shown; }
     $self->{title} = $title;
 
-    for my $module (@{$self->{module}}) {
-        my ($name, $import) = split /=/, $module, 2;
-        my @import = split /,/, defined $import ? $import : '';
-        (my $path = "$name.pm") =~ s{::}{/}g;
-        require $path;
-        $name->import(@import);
-    }
+    load_module($_) for @{$self->{module}};
     return;
+}
+
+# load_module does what perl's -M does: NAME, or NAME=WHAT,IT,EXPORTS.
+sub load_module {
+    my ($name, $import) = split /=/, $_[0], 2;
+    my @import = defined $import ? split /,/, $import : ();
+    require(path_of($name));
+    eval 'package main; $name->import(@import); 1' or die $@;    ## no critic (ProhibitStringyEval)
+    return;
+}
+
+# path_of is where perl looks for a module.
+sub path_of {
+    my ($name) = @_;
+    $name =~ s{::|'}{/}g;
+    return "$name.pm";
 }
 
 # is_file tells a path from the name of a class.
@@ -53,11 +63,12 @@ sub show_title {
 # It dies with Perl's message, which names file and line.
 sub load {
     my ($self) = @_;
-    $self->{code} ||= $self->wrap($self->check(
-        length $self->{eval} ? $self->load_eval
-        : $self->is_file     ? load_file($self->{app})
-        :                      load_class($self->{app})));
-    return $self->{code};
+    return $self->{code} if defined $self->{code};
+    my $app
+        = length $self->{eval} ? $self->load_eval
+        : $self->is_file       ? load_file($self->{app})
+        :                        load_class($self->{app});
+    return $self->{code} = $self->wrap($self->check($app));
 }
 
 # load_file runs a file in a package of its own; what it returns is the app.
@@ -75,8 +86,8 @@ sub load_file {
 # load_class loads a class that is an app (its file returns one) or makes one.
 sub load_class {
     my ($class) = @_;
-    (my $path = "$class.pm") =~ s{::}{/}g;
-    my $app = require $path;
+    my $path = path_of($class);
+    my $app  = require $path;
     return $app                if ref $app;
     return $class->to_app      if $class->can('to_app');
     return $class->to_psgi_app if $class->can('to_psgi_app');
@@ -116,22 +127,27 @@ sub is_code {
 sub wrap {
     my ($self, $app) = @_;
     return $app if $self->{env} ne 'development' || !$self->{default_middleware};
-    for my $name (qw(Lint StackTrace AccessLog)) {
-        next if $name eq 'AccessLog' && $self->{quiet};
+    for my $name ('Lint', 'StackTrace', $self->{quiet} ? () : 'AccessLog') {
         my $class = "Plack::Middleware::$name";
-        $app = $class->wrap($app) if eval "require $class";    ## no critic (ProhibitStringyEval)
+        local $SIG{__DIE__};    # that Plack is not there is no matter for the app
+        next if !eval { require(path_of($class)) };
+        $app = $class->wrap($app);
     }
     return $app;
 }
 
-# message makes one string of whatever was thrown.
+# message makes one string of bytes of whatever was thrown. It never dies, and
+# leaves $@ to the app, which may be at work on it.
 sub message {
     my ($error) = @_;
-    $error = 'unknown error' if !defined $error || !length $error;
-    $error = "$error";
-    utf8::encode($error) if utf8::is_utf8($error);
-    $error =~ s/\s+\z//;
-    return $error;
+    local ($@, $SIG{__DIE__});
+    my $text = defined $error ? eval {"$error"} : undef;
+    if (!defined $text || $text !~ /\S/) {
+        $text = ref $error ? 'an object of ' . ref($error) . ' that has no text' : 'unknown error';
+    }
+    utf8::encode($text) if utf8::is_utf8($text);
+    $text =~ s/\s+\z//;
+    return $text;
 }
 
 # The app's $0 is its file, as under plackup, while ps shows what the process

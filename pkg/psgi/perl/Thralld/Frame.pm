@@ -5,6 +5,7 @@ use warnings;
 
 use Errno qw(EINTR);
 use Exporter qw(import);
+use Fcntl qw(F_SETFD FD_CLOEXEC);
 use Socket qw(MSG_NOSIGNAL);
 
 # The same names and numbers as in frame.go; golden frames hold both to it.
@@ -37,6 +38,10 @@ use constant {
     ABORT        => 1 << 4,
     SPOOLED      => 1 << 5,
     FILE         => 1 << 6,
+
+    # What unpack makes of a REQUEST: flags, id, body, environment; and of a list.
+    REQUEST_LAYOUT => 'x C x2 N N/a* (N/a*)*',
+    LIST_LAYOUT    => 'x8 (N/a*)*',
 };
 
 our @EXPORT_OK = qw(
@@ -44,26 +49,30 @@ our @EXPORT_OK = qw(
     REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL
     BOOT SPAWN LOADED SPAWNED
     END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE
-    open_socket read_frame send_frame frame_header frame_list frame_process
-    head_frame body_frame info_frame file_ref
+    REQUEST_LAYOUT LIST_LAYOUT
+    open_descriptor read_frame send_frame frame_header
+    frame frame_list frame_process head_frame info_frame file_ref
 );
 our %EXPORT_TAGS = (all => \@EXPORT_OK);
 
-# open_socket makes a handle of an inherited descriptor.
-sub open_socket {
+# open_descriptor makes a handle of an inherited descriptor; what the app
+# executes does not inherit it.
+sub open_descriptor {
     my ($fd) = @_;
-    open my $socket, '+<&=', $fd or die "cannot open descriptor $fd: $!\n";
-    binmode $socket;
-    return $socket;
+    open my $handle, '+<&=', $fd or die "cannot open descriptor $fd: $!\n";
+    binmode $handle or die "binmode on descriptor $fd: $!\n";
+    fcntl $handle, F_SETFD, FD_CLOEXEC or die "fcntl on descriptor $fd: $!\n";
+    return $handle;
 }
 
-# read_frame waits for one frame; undef when the other side is gone.
+# read_frame waits for one frame and puts it in its second argument; false when
+# the other side is gone.
 sub read_frame {
     my ($socket) = @_;
     while (1) {
-        my $n = sysread $socket, my $frame, MAX_FRAME;
-        return $n ? $frame : undef if defined $n;
-        return if $! != EINTR;
+        my $n = sysread $socket, $_[1], MAX_FRAME;
+        return $n if defined $n;
+        return 0  if $! != EINTR;
     }
 }
 
@@ -80,6 +89,12 @@ sub send_frame {
 # frame_header returns type, flags and id.
 sub frame_header { return unpack 'C C x2 N', $_[0] }
 
+# frame makes any frame of its parts.
+sub frame {
+    my ($type, $flags, $id, $payload) = @_;
+    return pack 'C C x2 N a*', $type, $flags, $id, $payload;
+}
+
 # frame_list makes a frame whose payload is a list of strings.
 sub frame_list {
     my ($type, $id, @list) = @_;
@@ -89,19 +104,13 @@ sub frame_list {
 # frame_process makes a frame that names a process.
 sub frame_process {
     my ($type, $id, $pid) = @_;
-    return pack 'C x3 N N N', $type, $id, $pid, 0;
+    return pack 'C x3 N N', $type, $id, $pid;
 }
 
 # head_frame makes the head of a response; time in microseconds.
 sub head_frame {
     my ($flags, $id, $status, $time, $body, $headers) = @_;
     return pack 'C C x2 N n N N/a* (N/a*)*', HEAD, $flags, $id, $status, $time, $body, @{$headers};
-}
-
-# body_frame makes a piece of a body.
-sub body_frame {
-    my ($flags, $id, $piece) = @_;
-    return pack 'C C x2 N a*', BODY, $flags, $id, $piece;
 }
 
 # info_frame makes an informational response.
@@ -113,7 +122,7 @@ sub info_frame {
 # file_ref is the body of a head that carries FILE: descriptor, offset, length.
 sub file_ref {
     my ($fd, $offset, $length) = @_;
-    return pack 'N (N N)2', $fd, map { ($_ >> 32, $_ & 0xffffffff) } $offset, $length;
+    return pack 'N Q>2', $fd, $offset, $length;
 }
 
 1;

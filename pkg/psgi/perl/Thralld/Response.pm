@@ -32,12 +32,13 @@ sub take {
 sub answer {
     my ($self, $response) = @_;
     my ($status, $headers, $body) = @{$response};
-    my $breach
-        = @{$response} != 3 ? 'a response of ' . @{$response} . ' elements; want status, headers and body'
-        :                     breach_of_head($status, $headers)
-        || (ref $body eq 'ARRAY' || is_handle($body) ? undef : 'the body is ' . describe($body) . '; want an array or a handle');
-    return $self->breach($breach) if $breach;
-    return $self->send_handle($status, $headers, $body) if ref $body ne 'ARRAY';
+    return $self->breach('the response has ' . @{$response} . ' elements; want status, headers and body')
+        if @{$response} != 3;
+    if (my $breach = breach_of_head($status, $headers)) {
+        return $self->breach($breach);
+    }
+    return $self->send_handle($status, $headers, $body)                       if is_handle($body);
+    return $self->breach('the body is ' . describe($body) . '; want an array or a handle') if ref $body ne 'ARRAY';
 
     my $whole = do { no warnings 'uninitialized'; join '', @{$body} };
     return $self->send_large($status, $headers, $whole) if length $whole > MAX_PIECE;
@@ -54,7 +55,7 @@ sub send_large {
     $self->head(0, $status, [@{$headers}, @length], substr $whole, 0, MAX_PIECE) or return;
     for (my $at = MAX_PIECE; $at < length $whole; $at += MAX_PIECE) {
         return $self->end(ABORT) if $self->client_left;
-        $self->{worker}->tell(body_frame(0, $self->{id}, substr $whole, $at, MAX_PIECE));
+        $self->{worker}->tell(frame(BODY, 0, $self->{id}, substr $whole, $at, MAX_PIECE));
     }
     return $self->end(0);
 }
@@ -105,7 +106,7 @@ sub piece {
         $from = MAX_PIECE;
     }
     for (; $from < length $piece; $from += MAX_PIECE) {
-        $self->{worker}->tell(body_frame(0, $self->{id}, substr $piece, $from, MAX_PIECE));
+        $self->{worker}->tell(frame(BODY, 0, $self->{id}, substr $piece, $from, MAX_PIECE));
     }
     return;
 }
@@ -138,6 +139,7 @@ sub stream {
     my $responder = sub {
         my ($response) = @_;
         die "the responder was called a second time\n" if $called++;
+        die "the responder was called too late\n"      if $self->{state};
         my $elements = ref $response eq 'ARRAY' ? @{$response} : 0;
         if ($elements == 3) {
             $self->answer($response);
@@ -151,11 +153,12 @@ sub stream {
             die "$breach\n";
         }
         $self->head(STREAM, @{$response}, '') or die "the response's head was refused\n";
-        return $self->{writer} = Thralld::Writer->new($self);
+        return Thralld::Writer->new($self);
     };
-    return $self->failed($@) if !eval { $callback->($responder); 1 };
-    return if $self->{state} eq 'done';
-    return $self->failed($called
+    $callback->($responder);
+    return                   if $self->{state} eq 'done';
+    return $self->end(ABORT) if $self->{gone};
+    return $self->breach($called
         ? 'the app returned without closing its writer, and psgi.nonblocking is false'
         : 'the app returned without calling the responder, and psgi.nonblocking is false');
 }
@@ -164,7 +167,7 @@ sub stream {
 sub inform {
     my ($self, $status, $headers) = @_;
     return if $self->{state};
-    if ($status !~ /^1[0-9][0-9]$/ || $status == 101) {
+    if ($status !~ /\A1[0-9]{2}\z/ || $status == 101) {
         die "psgix.informational: status $status; want a number from 100 to 199, and not 101\n";
     }
     if (my $breach = breach_of_head($status, $headers)) {
@@ -194,8 +197,8 @@ sub head {
         $self->breach('the headers are larger than ' . (MAX_FRAME - MAX_PIECE) . ' bytes');
         return 0;
     }
-    $self->{state} = $flags & END_RESPONSE ? 'done' : 'open';
     $self->{worker}->tell($frame);
+    $self->{state} = $flags & END_RESPONSE ? 'done' : 'open';
     return 1;
 }
 
@@ -203,8 +206,8 @@ sub head {
 # it is not whole.
 sub end {
     my ($self, $flags) = @_;
+    $self->{worker}->tell(frame(BODY, END_RESPONSE | $flags | $self->end_flags, $self->{id}, ''));
     $self->{state} = 'done';
-    $self->{worker}->tell(body_frame(END_RESPONSE | $flags | $self->end_flags, $self->{id}, ''));
     return;
 }
 
@@ -223,16 +226,15 @@ sub end_flags {
 sub failed {
     my ($self, $error) = @_;
     return $self->end(ABORT) if $self->{state} eq 'open' && Thralld::Writer::is_gone($error);
-    if ($$ == $self->{worker}{pid}) {
-        $self->{worker}->complain($self->{state} ? 'the app failed after its response had begun' : 'the app failed', $error);
-    }
+    $self->{worker}->complain($self->{state} ? 'the app failed after its response had begun' : 'the app failed', $error);
     return $self->refuse;
 }
 
 # breach reports what the app did against the contract, and ends what it began.
 sub breach {
     my ($self, $what) = @_;
-    $self->{worker}->complain('the app broke the PSGI contract', $what) if $$ == $self->{worker}{pid};
+    $self->{worker}->end_fork;    # it was not meant to answer
+    $self->{worker}->complain('the app broke the PSGI contract', $what);
     return $self->refuse;
 }
 
@@ -256,7 +258,7 @@ sub client_left {
 sub breach_of_head {
     my ($status, $headers) = @_;
     return 'the status is ' . describe($status) . '; want a number of three digits'
-        if !defined $status || $status !~ /^[0-9]{3}$/;
+        if !defined $status || $status !~ /\A[0-9]{3}\z/;
     return 'the headers are ' . describe($headers) . '; want an array' if ref $headers ne 'ARRAY';
     return 'the headers have an odd number of elements' if @{$headers} % 2;
     for my $i (0 .. $#{$headers}) {
@@ -276,6 +278,7 @@ sub describe {
     return 'undef' if !defined $thing;
     return 'an object of ' . blessed $thing if blessed $thing;
     return ref $thing eq 'ARRAY' ? 'an array of ' . @{$thing} : 'a reference to ' . ref $thing if ref $thing;
+    $thing =~ s/([^\x20-\x7e])/sprintf '\x{%x}', ord $1/ge;
     return sprintf '"%.60s"', $thing;
 }
 

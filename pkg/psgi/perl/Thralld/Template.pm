@@ -3,27 +3,24 @@ package Thralld::Template;
 use strict;
 use warnings;
 
-use Fcntl qw(F_SETFD FD_CLOEXEC);
 use Thralld::App;
 use Thralld::Frame qw(:all);
+use Thralld::Log;
 use Thralld::Worker;
 
 # new takes the descriptor of the control socket.
 sub new {
     my ($class, $fd) = @_;
-    my $control = open_socket($fd);
-    fcntl $control, F_SETFD, FD_CLOEXEC or die "fcntl: $!\n";
-    return bless {control => $control, slots => []}, $class;
+    return bless {control => open_descriptor($fd), slots => []}, $class;
 }
 
 # run is the life of the template; it ends when the Go process is gone.
 sub run {
     my ($self) = @_;
-    my $boot = read_frame($self->{control});
-    exit 0 if !defined $boot;
-    $self->boot(unpack 'x8 (N/a*)*', $boot);
+    read_frame($self->{control}, my $boot) or exit 0;
+    $self->boot(unpack LIST_LAYOUT, $boot);
 
-    while (defined(my $frame = read_frame($self->{control}))) {
+    while (read_frame($self->{control}, my $frame)) {
         my ($type, undef, $slot) = frame_header($frame);
         $self->spawn($slot) if $type == SPAWN;
     }
@@ -33,13 +30,13 @@ sub run {
 # boot reads what to run, as names and values, and loads what all workers share.
 sub boot {
     my ($self, @list) = @_;
-    my %option = (include => [], module => []);
+    my %option = (include => [], module => [], slot => []);
     while (my ($name, $value) = splice @list, 0, 2) {
-        if    ($name eq 'slot')     { push @{$self->{slots}}, [split /:/, $value] }
-        elsif (ref $option{$name}) { push @{$option{$name}},  $value }
-        else                       { $option{$name} = $value }
+        if   (ref $option{$name}) { push @{$option{$name}}, $value }
+        else                      { $option{$name} = $value }
     }
     $self->{generation} = $option{generation};
+    $self->{slots}      = [map { [map { open_descriptor($_) } split /:/] } @{$option{slot}}];
     $self->{app}        = Thralld::App->new(%option);
 
     my $ready = eval {
@@ -48,11 +45,11 @@ sub boot {
         1;
     };
     if (!$ready) {
-        $self->report(frame_list(FAIL, 0, Thralld::App::message($@)));
+        $self->report(FAIL, 0, Thralld::App::message($@));
         exit 1;
     }
     $self->{app}->show_title("template, generation $self->{generation}");
-    $self->report(frame_list(LOADED, 0));
+    $self->report(LOADED, 0, '');
     return;
 }
 
@@ -61,64 +58,55 @@ sub boot {
 # template has died.
 sub spawn {
     my ($self, $slot) = @_;
-    pipe my $from_child, my $to_parent or die "pipe: $!\n";
+    pipe my $from_middle, my $to_template or return $self->report(FAIL, $slot, "cannot fork a worker: $!");
     my $middle = fork;
-    if (!defined $middle) {
-        $self->report(frame_list(FAIL, $slot, "cannot fork a worker: $!"));
-        return;
-    }
+    return $self->report(FAIL, $slot, "cannot fork a worker: $!") if !defined $middle;
+
     if ($middle == 0) {
-        close $from_child;
+        close $from_middle;
         my $pid = fork;
         if (defined $pid && $pid == 0) {
-            close $to_parent;
+            close $to_template;
             $self->become_worker($slot);
         }
-        syswrite $to_parent, pack 'N', defined $pid ? $pid : 0;
+        syswrite $to_template, defined $pid ? frame_process(SPAWNED, $slot, $pid) : frame(FAIL, 0, $slot, "cannot fork a worker: $!");
         kill KILL => $$;    # nothing of what is loaded may run its END here
     }
-    close $to_parent;
-    sysread $from_child, my $answer, 4;
+    close $to_template;
+    my $told = read_frame($from_middle, my $answer);
     waitpid $middle, 0;
-
-    my $pid = length $answer == 4 ? unpack 'N', $answer : 0;
-    $self->report(
-        $pid
-        ? frame_process(SPAWNED, $slot, $pid)
-        : frame_list(FAIL, $slot, 'cannot fork a worker: the machine is out of processes or memory'));
-    return;
+    return $self->report(FAIL, $slot, 'cannot fork a worker: its parent was killed') if !$told;
+    return $self->tell($answer);
 }
 
 # become_worker never returns.
 sub become_worker {
     my ($self, $slot) = @_;
-    close $self->{control};
-    my ($socket, $log);
-    for my $i (0 .. $#{$self->{slots}}) {
-        my ($fd, $log_fd) = @{$self->{slots}[$i]};
-        my @handle = (open_socket($fd), open_socket($log_fd));
-        ($socket, $log) = @handle if $i == $slot;    # the others close here
-    }
-    fcntl $socket, F_SETFD, FD_CLOEXEC or die "fcntl: $!\n";
+    my ($socket, $log) = @{$self->{slots}[$slot]};
+    delete @{$self}{qw(control slots)};    # closes what belongs to others
     open STDOUT, '>&', $log or die "cannot redirect STDOUT: $!\n";
     open STDERR, '>&', $log or die "cannot redirect STDERR: $!\n";
-    close $log;
-    STDOUT->autoflush(1);
-    STDERR->autoflush(1);
+    Thralld::Log::attach($_) for \*STDOUT, \*STDERR, $log;
 
     Thralld::Worker->new(
         app        => $self->{app},
         generation => $self->{generation},
         slot       => $slot,
         socket     => $socket,
+        log        => $log,
     )->run;
     exit 0;
 }
 
-# report tells the Go process.
+# report tells the Go process how something went.
 sub report {
+    my ($self, $type, $slot, $text) = @_;
+    return $self->tell(frame($type, 0, $slot, substr $text, 0, MAX_PIECE));
+}
+
+sub tell {
     my ($self, $frame) = @_;
-    send_frame($self->{control}, $frame) or exit 0;
+    send_frame($self->{control}, $frame) or exit 0;    # the Go process is gone
     return;
 }
 

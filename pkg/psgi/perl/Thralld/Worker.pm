@@ -3,19 +3,44 @@ package Thralld::Worker;
 use strict;
 use warnings;
 
-use Fcntl qw(F_GETFD);
+use POSIX ();
 use Socket qw(MSG_DONTWAIT MSG_PEEK);
 use Thralld::App;
 use Thralld::Frame qw(:all);
+use Thralld::Log;
 use Thralld::Response;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
-# new takes app (a Thralld::App), generation, slot and socket.
+# How often, a millisecond apart, a worker that leaves looks whether the files
+# it has handed over have been opened.
+use constant PATIENCE => 2000;
+
+# new takes app (a Thralld::App), generation, slot, socket and log.
 sub new {
     my ($class, %option) = @_;
-    my $self = bless {%option, pid => $$, held => {}}, $class;
-    $self->{extensions} = $self->extensions;
+    my $self = bless {%option, pid => $$, held => {}, early => [], cancelled => -1}, $class;
+    $self->{shared_env} = [$self->shared_env];
     return $self;
+}
+
+# shared_env is the part of the environment that is the same for every request.
+# What needs to know the request acts on the one being run.
+sub shared_env {
+    my ($self) = @_;
+    return (
+        'psgi.errors'          => \*STDERR,
+        'psgi.multithread'     => !!0,
+        'psgi.multiprocess'    => !!1,
+        'psgi.run_once'        => !!0,
+        'psgi.nonblocking'     => !!0,
+        'psgi.streaming'       => !!1,
+        'psgix.input.buffered' => !!1,
+        'psgix.harakiri'       => !!1,
+        'psgix.cleanup'        => !!1,
+        'psgix.logger'         => sub { $self->log_line(@_) },
+        'psgix.informational'  => sub { $self->{response}->inform(@_) if $self->{response} },
+        'thralld.generation'   => $self->{generation},
+    );
 }
 
 # run is the life of a worker: load the app, then serve until told to quit, or
@@ -25,68 +50,62 @@ sub run {
     srand;    # not the numbers of every other worker of this template
     $self->{app}->show_title("worker $self->{slot}, generation $self->{generation}, loading");
     if (!eval { $self->{code} = $self->{app}->load; 1 }) {
-        my $message = Thralld::App::message($@);
-        $self->tell(frame_list(FAIL, 0, substr $message, 0, MAX_PIECE));
+        $self->tell(frame(FAIL, 0, 0, substr Thralld::App::message($@), 0, MAX_PIECE));
         exit 1;
     }
     $self->{app}->show_title("worker $self->{slot}, generation $self->{generation}");
     $self->tell(frame_process(READY, 0, $$));
 
-    my $quit;
-    until ($self->{leaving} || $quit && !%{$self->{held}}) {
-        my $frame = read_frame($self->{socket});
-        last if !defined $frame;
+    until ($self->{leaving} || $self->{quit} && !%{$self->{held}}) {
+        my $frame = '';
+        if (!eval { read_frame($self->{socket}, $frame); 1 }) {
+            $self->complain('a signal handler of the app died between two requests', $@);
+        }
+        elsif (!length $frame) {
+            last;
+        }
+        next if !length $frame;
         my ($type, undef, $id) = frame_header($frame);
-        if    ($type == REQUEST) { $self->serve($frame) }
-        elsif ($type == ACK)     { $self->close_body(delete $self->{held}{$id}) }
-        elsif ($type == QUIT)    { $quit = 1 }
+        if   ($type == REQUEST) { $self->serve($frame) }
+        else                    { $self->obey($type, $id) }
+        $self->serve(shift @{$self->{early}}) while @{$self->{early}};
+    }
+
+    # What else is queued is for Go to take back: look, and read no request.
+    for (1 .. PATIENCE) {
+        last if !%{$self->{held}};
+        sleep 0.001;
+        $self->attend;
     }
     return;
 }
 
 # serve runs one request from its frame to the last cleanup handler.
 sub serve {
-    my ($self, undef) = @_;
+    my ($self) = @_;
     my $began = time;
-    my ($flags, $id, $body, %env) = unpack 'x C x2 N N/a* (N/a*)*', $_[1];
-    my $env = \%env;
-    $self->{request} = Thralld::Response->new($self, $id, $env, $began);
-
-    $env->{'psgi.version'}          = [1, 1];
-    $env->{'psgi.errors'}           = \*STDERR;
-    $env->{'psgi.multithread'}      = !!0;
-    $env->{'psgi.multiprocess'}     = !!1;
-    $env->{'psgi.run_once'}         = !!0;
-    $env->{'psgi.nonblocking'}      = !!0;
-    $env->{'psgi.streaming'}        = !!1;
-    $env->{'psgix.input.buffered'}  = !!1;
-    $env->{'psgix.harakiri'}        = !!1;
-    $env->{'psgix.cleanup'}         = !!1;
-    $env->{'psgix.cleanup.handlers'} = [];
-    $env->{'psgix.logger'}          = $self->{extensions}{logger};
-    $env->{'psgix.informational'}   = $self->{extensions}{informational};
-    $env->{'thralld.generation'}    = $self->{generation};
-
-    my $response = $self->{request};
-    if ($flags & SPOOLED ? open $env->{'psgi.input'}, '<:raw', $body : open $env->{'psgi.input'}, '<:raw', \$body) {
-        my $returned;
-        if (eval { $returned = $self->{code}->($env); 1 }) {
-            $response->take($returned);
-        }
-        else {
-            $response->failed($@);
-        }
+    my ($flags, $id, $body, %env) = (unpack(REQUEST_LAYOUT, $_[1]), @{$self->{shared_env}});
+    $env{'psgi.version'}           = [1, 1];
+    $env{'psgix.cleanup.handlers'} = [];
+    local $Thralld::Log::id = $env{'thralld.request_id'};
+    my $response = $self->{response} = Thralld::Response->new($self, $id, \%env, $began);
+    {
+        # A block of its own, which an app that says `next` outside a loop leaves.
+        eval {
+            open $env{'psgi.input'}, '<:raw', $flags & SPOOLED ? $body : \$body
+                or die "cannot open the request's body $body: $!\n";
+            $response->take(scalar $self->{code}->(\%env));
+            1;
+        } or $response->failed($@);
     }
-    else {
-        $response->failed("cannot open the request's body in $body: $!");
-    }
+    $response->breach('the app left its code by next or last') if $response->{state} ne 'done';
 
     if ($response->{busy}) {
-        $self->clean_up($env);
-        $self->{leaving} ||= $env->{'psgix.harakiri.commit'};
-        $self->tell(pack 'C C x2 N', IDLE, $self->{leaving} ? LEAVING : 0, $id);
+        $self->clean_up(\%env);
+        $self->{leaving} ||= $env{'psgix.harakiri.commit'};
+        $self->tell(frame(IDLE, $self->{leaving} ? LEAVING : 0, $id, ''));
     }
-    $self->{request} = undef;
+    $self->{response} = undef;
     return;
 }
 
@@ -102,49 +121,68 @@ sub clean_up {
     return;
 }
 
-# extensions makes the code references that every environment shares: they act
-# on the request being run.
-sub extensions {
-    my ($self) = @_;
-    return {
-        logger => sub {
-            my ($line) = @_;
-            my @line = map { Thralld::App::message($_) } @{$line}{qw(level message)};
-            $self->tell(frame_list(LOG, $self->{request} ? $self->{request}{id} : 0, $line[0], substr $line[1], 0, MAX_PIECE));
-        },
-        informational => sub {
-            $self->{request}->inform(@_) if $self->{request};
-        },
-    };
+# log_line is psgix.logger.
+sub log_line {
+    my ($self, $line) = @_;
+    my ($level, $message) = map { substr Thralld::App::message($_), 0, MAX_PIECE / 2 } @{$line}{qw(level message)};
+    $self->tell(frame_list(LOG, $self->{response} ? $self->{response}{id} : 0, $level, $message));
+    return;
 }
 
-# tell sends a frame up. A process that the app forked and that came back here
-# ends instead: it must never answer on its parent's socket.
+# tell sends a frame up.
 sub tell {
     my ($self, $frame) = @_;
-    if ($$ != $self->{pid}) {
-        require POSIX;
-        POSIX::_exit(0);
-    }
+    $self->end_fork if $$ != $self->{pid};
     send_frame($self->{socket}, $frame) or exit 0;    # the Go process is gone
     return;
 }
 
-# cancelled looks, without waiting, whether the client of this request has left.
-sub cancelled {
-    my ($self, $id) = @_;
-    defined recv $self->{socket}, my $next, 8, MSG_PEEK | MSG_DONTWAIT or return 0;
-    return 0 if length $next < 8;
-    my ($type, undef, $cancelled) = frame_header($next);
-    return 0 if $type != CANCEL;
-    read_frame($self->{socket});
-    return $cancelled == $id || $self->cancelled($id);
+# end_fork ends a process that the app forked and that came back into the
+# runtime: it must never read or answer on its parent's socket.
+sub end_fork {
+    my ($self) = @_;
+    POSIX::_exit(0) if $$ != $self->{pid};
+    return;
 }
 
-# complain writes to the app's log.
+# obey does what a frame other than a request says.
+sub obey {
+    my ($self, $type, $id) = @_;
+    if    ($type == ACK)    { $self->close_body(delete $self->{held}{$id}) }
+    elsif ($type == CANCEL) { $self->{cancelled} = $id }
+    elsif ($type == QUIT)   { $self->{quit}      = 1 }
+    return;
+}
+
+# attend obeys what has come, without waiting. It leaves requests where they
+# are; but Go may take one frame back between our look and our read, and the
+# next one is a request: then that one is served next.
+sub attend {
+    my ($self) = @_;
+    $self->end_fork;
+    while (defined recv $self->{socket}, my $next, 8, MSG_PEEK | MSG_DONTWAIT) {
+        return if length $next < 8 || (frame_header($next))[0] == REQUEST;
+        defined recv $self->{socket}, my $frame, MAX_FRAME, MSG_DONTWAIT or return;
+        return if length $frame < 8;
+        my ($type, undef, $id) = frame_header($frame);
+        if   ($type == REQUEST) { push @{$self->{early}}, $frame }
+        else                    { $self->obey($type, $id) }
+    }
+    return;
+}
+
+# cancelled tells, without waiting, whether the client of this request has left.
+sub cancelled {
+    my ($self, $id) = @_;
+    $self->attend;
+    return $self->{cancelled} == $id;
+}
+
+# complain writes to the worker's log, whatever the app has made of STDERR.
 sub complain {
-    my (undef, $what, $why) = @_;
-    print STDERR "$what: ", Thralld::App::message($why), "\n";
+    my ($self, $what, $why) = @_;
+    local ($,, $\);
+    print {$self->{log}} "$what: ", Thralld::App::message($why), "\n";
     return;
 }
 

@@ -1,0 +1,61 @@
+package Thralld::Log;
+
+use strict;
+use warnings;
+
+# The request that is being run, if any.
+our $id;
+
+my $pipe = '';    # device and inode of the worker's log
+
+# attach makes a handle mark what is printed to it with the request that is
+# being run, as long as it leads to the log: the Go process cannot know how far
+# this process was when a line was printed.
+sub attach {
+    my ($handle) = @_;
+    $pipe = _identity($handle);
+    binmode $handle, ':via(Thralld::Log)' or die "cannot mark log lines: $!\n";
+    $handle->autoflush(1);
+    return;
+}
+
+sub _identity { return join ':', (stat $_[0])[0, 1] }
+
+# PUSHED, UTF8, WRITE and FLUSH are what PerlIO::via calls.
+sub PUSHED { my ($class) = @_; return bless [], $class }
+sub UTF8   { return 0 }
+
+# WRITE puts a run of output between RS ID US and RS US. What would look like such
+# a mark in the output itself loses its RS.
+sub WRITE {
+    my ($self, $buffer, $fh) = @_;
+    local ($!, $,, $\) = (0, '', '');
+    my $length = length $buffer;
+    if (defined $id && _identity($fh) eq $pipe) {
+        $buffer =~ tr/\x1e/?/;
+        $buffer = "\x1e$id\x1f$buffer\x1e\x1f";
+    }
+    return print({$fh} $buffer) ? $length : -1;
+}
+
+sub FLUSH {
+    my ($self, $fh) = @_;
+    return !$fh || $fh->flush ? 0 : -1;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+Thralld::Log - marks what the app prints with the request that printed it
+
+=head1 DESCRIPTION
+
+A layer on STDOUT and STDERR of a worker. They stay real handles on real
+descriptors; what other programs write to them, and what is written around
+PerlIO, goes through unmarked. A handle that the app redirects elsewhere marks
+nothing.
+
+=cut

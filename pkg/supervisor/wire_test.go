@@ -1,0 +1,220 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+func newTestWire(t *testing.T) *socketWire {
+	t.Helper()
+	w, err := newSocketWire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	return w
+}
+
+func request(t *testing.T, id uint32) []byte {
+	t.Helper()
+	frame, err := psgi.AppendRequest(nil, id, &psgi.Request{Body: make([]byte, 10_000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frame
+}
+
+// The ground on which revocation stands: while a worker reads its queue and we
+// take back from it, each frame goes to one of the two, and none to both.
+func TestKernelGivesEachFrameToTheWorkerOrToUs(t *testing.T) {
+	w := newTestWire(t)
+	const requests = 5000
+	read := make(map[uint32]int)
+	var worker sync.WaitGroup
+	worker.Go(func() {
+		buf := make([]byte, psgi.MaxFrame)
+		for {
+			n, err := w.workers.Read(buf)
+			if err != nil {
+				t.Errorf("worker: %v", err)
+				return
+			}
+			frame, _ := psgi.ParseFrame(buf[:n])
+			if frame.Type == psgi.TypeQuit {
+				return
+			}
+			read[frame.ID]++
+		}
+	})
+	back := make(map[uint32]int)
+	for id := range uint32(requests) {
+		if err := w.send(request(t, id)); err != nil {
+			t.Fatal(err)
+		}
+		if id%3 == 0 {
+			for _, id := range w.takeBack(false) {
+				back[id]++
+			}
+		}
+	}
+	if err := w.send(quitFrame); err != nil {
+		t.Fatal(err)
+	}
+	worker.Wait()
+	for id := range uint32(requests) {
+		if read[id]+back[id] != 1 {
+			t.Fatalf("request %d: read %d times, taken back %d times", id, read[id], back[id])
+		}
+	}
+	t.Logf("%d read, %d taken back", len(read), len(back))
+}
+
+func TestTakingBackLeavesOrdersInTheQueue(t *testing.T) {
+	w := newTestWire(t)
+	cancel := psgi.AppendFrame(nil, psgi.TypeCancel, 0, 1, nil)
+	for _, frame := range [][]byte{request(t, 1), cancel, request(t, 2), quitFrame} {
+		if err := w.send(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]uint32{1, 2}, w.takeBack(false)); diff != "" {
+		t.Errorf("taken back (-want +got):\n%s", diff)
+	}
+	buf := make([]byte, psgi.MaxFrame)
+	for _, want := range []psgi.Type{psgi.TypeCancel, psgi.TypeQuit} {
+		n, err := w.workers.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame, _ := psgi.ParseFrame(buf[:n]); frame.Type != want {
+			t.Errorf("the worker read %d, want %d", frame.Type, want)
+		}
+	}
+}
+
+func TestOrdersForADeadWorkerDoNotReachTheNext(t *testing.T) {
+	w := newTestWire(t)
+	if err := w.send(quitFrame); err != nil {
+		t.Fatal(err)
+	}
+	w.takeBack(true)
+	buf := make([]byte, psgi.MaxFrame)
+	if _, _, err := unix.Recvfrom(int(w.workers.Fd()), buf, unix.MSG_DONTWAIT); err != unix.EAGAIN {
+		t.Errorf("the queue of the next worker: %v, want EAGAIN", err)
+	}
+}
+
+func TestWakeLetsReadTakeInWhatIsThere(t *testing.T) {
+	w := newTestWire(t)
+	for id := range byte(3) {
+		if _, err := w.workers.Write([]byte{17, 0, 0, 0, 0, 0, 0, id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.wake(); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, psgi.MaxFrame)
+	for range 3 {
+		if n, err := w.read(buf); n != 8 || err != nil {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+	}
+	if _, err := w.read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("at the end: %v", err)
+	}
+	if err := w.rest(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.workers.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.read(buf); n != 8 || err != nil {
+		t.Errorf("after rest: %d bytes, %v", n, err)
+	}
+}
+
+func TestLinesOfAWorker(t *testing.T) {
+	var lines []string
+	p, err := newLogPipe(func(line, _ string) { lines = append(lines, line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	print := func(text string) {
+		if _, err := io.WriteString(p.end, text); err != nil {
+			t.Fatal(err)
+		}
+		p.drain()
+	}
+	print("one\ntw")
+	print("o\r\n\nno end")
+	last := p.finish()
+	want := []string{"one", "two", "", "no end"}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, last); diff != "" {
+		t.Errorf("last lines (-want +got):\n%s", diff)
+	}
+
+	lines = nil
+	for i := range 2 * lastLines {
+		print(fmt.Sprintln(i))
+	}
+	if last := p.finish(); len(last) != lastLines || last[0] != fmt.Sprint(lastLines) {
+		t.Errorf("last lines: %d, from %q", len(last), last[0])
+	}
+}
+
+func TestMarkedLinesNameTheirRequest(t *testing.T) {
+	var got []string
+	p, err := newLogPipe(func(line, request string) { got = append(got, request+": "+line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	text := "\x1er1\x1fone\n\x1e\x1fraw\n\x1er2\x1fhalf \x1e\x1f\x1er2\x1fline\n\x1e\x1f\x1er2\x1f\n\x1e\x1f" +
+		"\x1e no mark " + strings.Repeat("x", maxMark) + "\n"
+	want := []string{"r1: one", ": raw", "r2: half line", "r2: ", ": \x1e no mark " + strings.Repeat("x", maxMark)}
+	for size := 1; size < len(text); size++ { // however the pipe cuts it
+		got = nil
+		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
+			if _, err := io.WriteString(p.end, rest[:min(size, len(rest))]); err != nil {
+				t.Fatal(err)
+			}
+			p.drain()
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("in pieces of %d (-want +got):\n%s", size, diff)
+		}
+	}
+}
+
+func TestEndlessLineIsCutInPieces(t *testing.T) {
+	longest := 0
+	p, err := newLogPipe(func(line, _ string) { longest = max(longest, len(line)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	for range 100 {
+		if _, err := p.end.Write(make([]byte, 4096)); err != nil {
+			t.Fatal(err)
+		}
+		p.drain()
+	}
+	if longest < maxLine || longest > maxLine+4096 {
+		t.Errorf("the longest piece has %d bytes", longest)
+	}
+}
