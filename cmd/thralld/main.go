@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/term"
@@ -23,8 +24,24 @@ type stopping struct {
 }
 
 func main() {
+	keepFromWorkers()
 	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
+}
+
+// keepFromWorkers marks every descriptor that this process was born with, but for
+// the standard streams, as its own: a listener or a secret that a parent left open
+// is not for the app.
+func keepFromWorkers() {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // no /proc: what a parent left open stays open
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
