@@ -58,13 +58,12 @@ func newHall(t *testing.T, workers int) *hall {
 	return h
 }
 
-func (h *hall) hire() *fakeWorker {
+func (h *hall) hire() {
 	w := &fakeWorker{d: h.dispatcher, hall: h, arrived: make(chan struct{}, 1), died: make(chan struct{})}
 	w.slot = &slot{number: len(h.workers), generation: 1, wire: w}
 	h.workers = append(h.workers, w)
 	h.admit(w.slot)
 	go w.run() // ends when the worker dies
-	return w
 }
 
 func (w *fakeWorker) send(frame []byte) error {
@@ -182,10 +181,23 @@ func (h *hall) order(ctx context.Context, name string, work time.Duration) <-cha
 	return outcome
 }
 
+// serve sends a request and waits until it has been answered.
+func (h *hall) serve(name string, work time.Duration) {
+	h.t.Helper()
+	h.succeed(h.order(h.t.Context(), name, work))
+}
+
+func (h *hall) succeed(outcome <-chan error) {
+	h.t.Helper()
+	if err := <-outcome; err != nil {
+		h.t.Errorf("the request failed: %v", err)
+	}
+}
+
 // train has the first worker answer quick requests until they are expected of it.
 func (h *hall) train(work time.Duration) {
 	for range 60 {
-		<-h.order(h.t.Context(), "training", work)
+		h.serve("training", work)
 	}
 	h.mu.Lock()
 	h.ran = nil
@@ -236,16 +248,12 @@ func TestNoRequestWaitsBehindASlowOneWhileAWorkerIsIdle(t *testing.T) {
 		slow := h.order(t.Context(), "slow", time.Second)
 		quick := h.order(t.Context(), "quick", 20*time.Microsecond)
 		began := time.Now()
-		if err := <-quick; err != nil {
-			t.Fatal(err)
-		}
+		h.succeed(quick)
 		if took := time.Since(began); took > patience+time.Millisecond {
 			t.Errorf("the quick request took %v behind a slow one, with an idle worker beside it", took)
 		}
 		h.expectRan("0:slow", "1:quick")
-		if err := <-slow; err != nil {
-			t.Fatal(err)
-		}
+		h.succeed(slow)
 	})
 }
 
@@ -308,7 +316,7 @@ func TestClientThatLeftLeavesTheQueue(t *testing.T) {
 		if err := <-left; !errors.Is(err, context.Canceled) {
 			t.Errorf("left: %v", err)
 		}
-		<-stays
+		h.succeed(stays)
 		h.expectRan("0:busy", "0:stays")
 	})
 }
@@ -325,7 +333,7 @@ func TestClientThatLeftIsTakenBackFromTheWorkersQueue(t *testing.T) {
 		if err := <-left; !errors.Is(err, context.Canceled) {
 			t.Errorf("left: %v", err)
 		}
-		<-stays
+		h.succeed(stays)
 		h.expectRan("0:busy", "0:stays")
 	})
 }
@@ -336,7 +344,9 @@ func TestWorkerIsToldThatTheClientOfItsRequestHasLeft(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		left := h.order(ctx, "left", 100*time.Millisecond)
 		leave()
-		<-left
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("left: %v", err)
+		}
 		after := h.order(t.Context(), "after", time.Millisecond)
 		if err := <-after; err != nil {
 			t.Fatal(err)
@@ -407,12 +417,12 @@ func TestWorkerThatCleansUpGetsNothingUntilItIsIdle(t *testing.T) {
 		h.train(20 * time.Microsecond)
 		w := h.workers[0]
 		w.flags = psgi.FlagCleanup
-		<-h.order(t.Context(), "cleans", time.Microsecond)
-		<-h.order(t.Context(), "a", time.Microsecond)
+		h.serve("cleans", time.Microsecond)
+		h.serve("a", time.Microsecond)
 		h.expectRan("0:cleans", "1:a")
 		h.idle(w.slot, 0)
 		w.flags = 0
-		<-h.order(t.Context(), "b", time.Microsecond)
+		h.serve("b", time.Microsecond)
 		h.expectRan("0:cleans", "1:a", "0:b")
 	})
 }
@@ -424,9 +434,9 @@ func TestWorkerThatLeavesGetsNothingMore(t *testing.T) {
 		h.workers[0].flags = psgi.FlagLeaving
 		last := h.order(t.Context(), "last", 100*time.Microsecond)
 		ahead := h.order(t.Context(), "ahead", time.Microsecond)
-		<-last
-		<-ahead
-		<-h.order(t.Context(), "next", time.Microsecond)
+		h.succeed(last)
+		h.succeed(ahead)
+		h.serve("next", time.Microsecond)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if want := "0:last"; h.ran[0] != want || !slices.Contains(h.ran, "1:next") {
@@ -447,8 +457,8 @@ func TestNothingIsSentAheadOfAStream(t *testing.T) {
 		id = w.slot.sent[0].id
 		h.dispatcher.mu.Unlock()
 		w.answer(id, psgi.FlagStream, time.Microsecond) // the head, long before the end
-		<-behind
-		<-h.order(t.Context(), "next", time.Microsecond)
+		h.succeed(behind)
+		h.serve("next", time.Microsecond)
 		h.expectRan("0:streams", "1:behind", "1:next")
 	})
 }

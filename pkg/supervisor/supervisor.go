@@ -147,13 +147,11 @@ func (s *Supervisor) force() {
 	}
 }
 
-// post has f run in the supervisor's goroutine; false when that has ended.
-func (s *Supervisor) post(f func()) bool {
+// post has f run in the supervisor's goroutine, unless that has ended.
+func (s *Supervisor) post(f func()) {
 	select {
 	case s.messages <- f:
-		return true
 	case <-s.done:
-		return false
 	}
 }
 
@@ -364,10 +362,18 @@ func (s *Supervisor) closeSlots() {
 func bootError(app string, w *worker, last []string) error {
 	switch {
 	case w.message != "":
-		return errors.New(w.message)
+		return loadError(app, w.message)
 	case len(last) > 0:
 		return fmt.Errorf("%s: its process %s while it was loading; it last printed:\n%s",
 			app, describe(w.status), strings.Join(last, "\n"))
 	}
 	return fmt.Errorf("%s: its process %s while it was loading, and printed nothing", app, describe(w.status))
+}
+
+// loadError names the app where Perl's message does not.
+func loadError(app, message string) error {
+	if strings.Contains(message, app) {
+		return errors.New(message)
+	}
+	return fmt.Errorf("cannot load %s: %s", app, message)
 }

@@ -93,7 +93,7 @@ func (c *crew) call(ctx context.Context, path string) (string, error) {
 	for {
 		piece, err := response.Body.Next()
 		text.Write(piece)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return text.String(), nil
 		}
 		if err != nil {
@@ -382,7 +382,7 @@ func TestTemplateThatDiesIsReplacedAndItsWorkersLiveOn(t *testing.T) {
 	outcome := c.going("/wait")
 	c.awaitFile("running")
 	template := make(chan int, 1)
-	c.post(func() { template <- c.Supervisor.template.cmd.Process.Pid })
+	c.post(func() { template <- c.template.cmd.Process.Pid })
 	if err := unix.Kill(<-template, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 // template is the Perl process that forks the workers of a generation.
 type template struct {
 	generation int
+	born       time.Time
 	cmd        *exec.Cmd
 	control    *socketWire // ours is the only end open here
 	logs       *logPipe
@@ -39,7 +40,7 @@ func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onL
 		control.close()
 		return nil, err
 	}
-	t := &template{generation: boot.Generation, control: control, logs: logs}
+	t := &template{generation: boot.Generation, born: time.Now(), control: control, logs: logs}
 
 	const firstExtra = 3
 	inherited := []*os.File{control.workers}

@@ -20,9 +20,12 @@ func (s *Supervisor) startTemplate() {
 		s.appLog.Info(line, zap.Int("generation", s.generation))
 	})
 	if err != nil {
-		s.log.Error("template not started", zap.Int("generation", s.generation), zap.Error(err))
-		s.workerFailed(s.notBefore)
-		s.failStart(err)
+		s.workerFailed(time.Now())
+		if s.starting {
+			s.failStart(err)
+		} else {
+			s.log.Error("template not started", zap.Int("generation", s.generation), zap.Error(err))
+		}
 		return
 	}
 	if s.options.StartTimeout > 0 {
@@ -144,11 +147,15 @@ func (s *Supervisor) templateEnded(t *template, status string, last []string) {
 		s.log.Warn("template exited", fields...)
 		return
 	}
-	s.log.Error("template exited", fields...)
-	s.workerFailed(s.notBefore)
+	level := zap.ErrorLevel
+	if s.starting {
+		level = zap.DebugLevel // Start returns it
+	}
+	s.log.Log(level, "template exited", fields...)
+	s.workerFailed(t.born)
 	switch {
 	case t.failure != "":
-		s.failStart(errors.New(t.failure))
+		s.failStart(loadError(s.options.Boot.App, t.failure))
 	case len(last) > 0:
 		s.failStart(fmt.Errorf("%s: %s", s.options.Perl, strings.Join(last, "\n")))
 	default:

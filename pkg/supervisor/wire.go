@@ -60,7 +60,7 @@ func (w *socketWire) takeBack(dead bool) []uint32 {
 	buf := make([]byte, 4096) // requests are cut short: only their id matters
 	for {
 		n, _, err := unix.Recvfrom(int(w.workers.Fd()), buf, unix.MSG_DONTWAIT)
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil || n == 0 {
@@ -94,7 +94,7 @@ func (w *socketWire) read(buf []byte) (int, error) {
 	}
 	rawErr = raw.Control(func(fd uintptr) {
 		for {
-			if n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT); err != unix.EINTR {
+			if n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT); !errors.Is(err, unix.EINTR) {
 				return
 			}
 		}
@@ -102,7 +102,7 @@ func (w *socketWire) read(buf []byte) (int, error) {
 	switch {
 	case rawErr != nil:
 		return 0, rawErr
-	case err == unix.EAGAIN:
+	case errors.Is(err, unix.EAGAIN):
 		return 0, os.ErrDeadlineExceeded
 	}
 	return n, err

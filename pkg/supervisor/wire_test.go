@@ -151,14 +151,14 @@ func TestLinesOfAWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	print := func(text string) {
+	show := func(text string) {
 		if _, err := io.WriteString(p.end, text); err != nil {
 			t.Fatal(err)
 		}
 		p.drain()
 	}
-	print("one\ntw")
-	print("o\r\n\nno end")
+	show("one\ntw")
+	show("o\r\n\nno end")
 	last := p.finish()
 	want := []string{"one", "two", "", "no end"}
 	if diff := cmp.Diff(want, lines); diff != "" {
@@ -170,7 +170,7 @@ func TestLinesOfAWorker(t *testing.T) {
 
 	lines = nil
 	for i := range 2 * lastLines {
-		print(fmt.Sprintln(i))
+		show(fmt.Sprintln(i))
 	}
 	if last := p.finish(); len(last) != lastLines || last[0] != fmt.Sprint(lastLines) {
 		t.Errorf("last lines: %d, from %q", len(last), last[0])

@@ -114,14 +114,19 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 	if w.message != "" {
 		fields = append(fields, zap.String("error", w.message))
 	}
-	switch w.cause {
-	case causeCrashed:
-		s.log.Warn("worker exited", append(fields, zap.Strings("last_lines", last))...)
-	case causeFailedToBoot:
-		s.log.Error("worker exited", append(fields, zap.Strings("last_lines", last))...)
-	default:
-		s.log.Info("worker exited", fields...)
+	level := zap.InfoLevel
+	switch {
+	case w.cause == causeFailedToBoot && s.starting:
+		level = zap.DebugLevel // Start returns it
+	case w.cause == causeFailedToBoot:
+		level = zap.ErrorLevel
+	case w.cause == causeCrashed:
+		level = zap.WarnLevel
 	}
+	if level != zap.InfoLevel {
+		fields = append(fields, zap.Strings("last_lines", last))
+	}
+	s.log.Log(level, "worker exited", fields...)
 	if w.cause == causeFailedToBoot {
 		s.failStart(bootError(s.options.Boot.App, w, last))
 	}
