@@ -19,8 +19,9 @@ type stdio struct {
 
 // stopping is how a command learns that it shall end.
 type stopping struct {
-	graceful context.Context // done: finish what is running
-	force    <-chan struct{} // closed: end at once
+	graceful context.Context  // done: finish what is running
+	force    <-chan struct{}  // closed: end at once
+	reload   <-chan os.Signal // what asks for a reload; nil in tests
 }
 
 func main() {
@@ -45,14 +46,17 @@ func keepFromWorkers() {
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
-// second into one at once.
+// second into one at once. HUP, which ends a process that does not know it, is
+// only told.
 func stopSignals() stopping {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	ctx, cancel := context.WithCancel(context.Background())
 	force := make(chan struct{})
 	go relay(signals, cancel, force) // ends after the second signal, or with the process
-	return stopping{ctx, force}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	return stopping{ctx, force, reload}
 }
 
 func relay(signals <-chan os.Signal, graceful context.CancelFunc, force chan<- struct{}) {

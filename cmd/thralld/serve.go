@@ -48,16 +48,26 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	}
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
 
-	var failed error
-	select {
-	case <-ctx.Done():
-		log.Info("stopping", zap.Duration("stop_timeout", time.Duration(cfg.StopTimeout)))
-	case failed = <-served:
-		log.Error("stopping, as a listener failed", zap.Error(failed))
-	}
+	failed := waitForStop(ctx, in.stop.reload, served, log)
 	stop(in.stop.force, time.Duration(cfg.StopTimeout), front, workers, log)
 	log.Info("stopped")
 	return failed
+}
+
+// waitForStop returns when a stop has been asked for, or a listener has failed.
+func waitForStop(ctx context.Context, reload <-chan os.Signal, served <-chan error, log *zap.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			log.Info("stopping")
+			return nil
+		case err := <-served:
+			log.Error("stopping, as a listener failed", zap.Error(err))
+			return err
+		case <-reload:
+			log.Warn("reload is not in this version of thralld; restart it to apply changes")
+		}
+	}
 }
 
 // stop ends the front first, so that the requests it has are answered, and then

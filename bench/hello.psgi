@@ -1,0 +1,3 @@
+# The smallest real answer: what is measured is the server.
+my $body = 'Hello, World!';
+sub { [200, ['Content-Type' => 'text/plain', 'Content-Length' => length $body], [$body]] };
