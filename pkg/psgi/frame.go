@@ -70,10 +70,13 @@ type Frame struct {
 	Payload []byte
 }
 
-// ParseFrame splits a message into its parts.
+// ParseFrame splits a message into its parts. It knows nothing of types and flags.
 func ParseFrame(b []byte) (Frame, error) {
 	if len(b) < headerSize {
 		return Frame{}, fmt.Errorf("%w: %d bytes", ErrFrame, len(b))
+	}
+	if b[2] != 0 || b[3] != 0 {
+		return Frame{}, fmt.Errorf("%w: bytes 2 and 3 are not zero", ErrFrame)
 	}
 	return Frame{Type(b[0]), Flags(b[1]), binary.BigEndian.Uint32(b[4:]), b[headerSize:]}, nil
 }
@@ -144,13 +147,17 @@ func (f Frame) List() ([]string, error) {
 	for len(p.rest) > 0 {
 		list = append(list, p.string())
 	}
-	return list, p.err
+	if p.err != nil {
+		return nil, p.err
+	}
+	return list, nil
 }
 
 // Process reads the payload of TypeReady or TypeSpawned: a process id.
 func (f Frame) Process() (pid int, err error) {
 	p := parser{rest: f.Payload}
 	pid = int(p.uint32())
+	p.end()
 	return pid, p.err
 }
 
@@ -164,8 +171,9 @@ type FileRef struct {
 func (h Head) FileRef() (FileRef, error) {
 	p := parser{rest: h.Body}
 	r := FileRef{FD: int(p.uint32()), Offset: int64(p.uint64()), Length: int64(p.uint64())}
-	if p.err == nil && (r.Offset < 0 || r.Length < 0) {
-		p.fail()
+	p.end()
+	if r.Offset < 0 || r.Length < 0 {
+		p.fail("a negative number")
 	}
 	return r, p.err
 }
@@ -177,16 +185,23 @@ type parser struct {
 	err  error
 }
 
-func (p *parser) fail() {
+func (p *parser) fail(why string) {
 	p.rest = nil
 	if p.err == nil {
-		p.err = fmt.Errorf("%w: payload cut short", ErrFrame)
+		p.err = fmt.Errorf("%w: %s", ErrFrame, why)
+	}
+}
+
+// end fails unless everything has been read.
+func (p *parser) end() {
+	if len(p.rest) > 0 {
+		p.fail("payload too long")
 	}
 }
 
 func (p *parser) take(n int) []byte {
 	if n > len(p.rest) {
-		p.fail()
+		p.fail("payload cut short")
 		return nil
 	}
 	b := p.rest[:n:n]
@@ -219,7 +234,7 @@ func (p *parser) uint64() uint64 {
 func (p *parser) bytes() []byte {
 	n := p.uint32()
 	if uint64(n) > uint64(len(p.rest)) {
-		p.fail()
+		p.fail("payload cut short")
 		return nil
 	}
 	return p.take(int(n))
@@ -227,11 +242,20 @@ func (p *parser) bytes() []byte {
 
 func (p *parser) string() string { return string(p.bytes()) }
 
+// header reads the rest as a list of fields. They share one copy of the text.
 func (p *parser) header() Header {
-	var h Header
+	if len(p.rest) == 0 {
+		return nil
+	}
+	text, h := string(p.rest), make(Header, 0, 8)
+	next := func() string {
+		n := len(p.bytes())
+		end := len(text) - len(p.rest)
+		return text[end-n : end]
+	}
 	for len(p.rest) > 0 {
-		name := p.string()
-		h = append(h, Field{name, p.string()})
+		name := next()
+		h = append(h, Field{name, next()})
 	}
 	if p.err != nil {
 		return nil

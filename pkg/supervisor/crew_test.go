@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -122,34 +123,35 @@ func (c *crew) pid() int {
 	return pid
 }
 
+// until waits for what no event tells.
+func (c *crew) until(what string, happened func() bool) {
+	c.t.Helper()
+	deadline := time.After(limit)
+	for tick := time.NewTicker(2 * time.Millisecond); !happened(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			c.t.Fatalf("%s: not within %v; the log: %v", what, limit, c.logs.All())
+		}
+	}
+}
+
 // await waits for a log entry of that message, the n-th of its kind.
 func (c *crew) await(message string, n int) observer.LoggedEntry {
 	c.t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if entries := c.logs.FilterMessage(message).All(); len(entries) >= n {
-			return entries[n-1]
-		}
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			c.t.Fatalf("no %d. log entry %q; there are: %v", n, message, c.logs.All())
-		}
-	}
+	c.until(fmt.Sprintf("log entry %d of %q", n, message), func() bool {
+		return c.logs.FilterMessage(message).Len() >= n
+	})
+	return c.logs.FilterMessage(message).All()[n-1]
 }
 
 // awaitFile waits until the app has made a file in the test's folder.
 func (c *crew) awaitFile(name string) {
 	c.t.Helper()
-	for began := time.Now(); time.Since(began) < limit; <-time.After(time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(c.dir, name)); err == nil {
-			return
-		}
-	}
-	c.t.Fatalf("the app has not made %s", name)
+	c.until("the app makes "+name, func() bool {
+		_, err := os.Stat(filepath.Join(c.dir, name))
+		return err == nil
+	})
 }
 
 func (c *crew) release(name string) {

@@ -189,6 +189,10 @@ func (d *dispatcher) takeBack(s *slot, dead bool) {
 			continue
 		}
 		c.slot = nil
+		if d.stopped {
+			c.answer(nil, psgi.ErrStopping)
+			continue
+		}
 		at := len(d.waiting)
 		for at > 0 && d.waiting[at-1].after(c) {
 			at--

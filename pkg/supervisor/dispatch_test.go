@@ -206,6 +206,34 @@ func TestStoppedDispatcherRefusesWhatWaitsAndWhatComes(t *testing.T) {
 	})
 }
 
+func TestRequestThatNobodyIsLeftToRunIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 1)
+		h.train(20 * time.Microsecond)
+		h.order(t.Context(), "runs", time.Second)
+		unread := h.order(t.Context(), "unread", time.Second)
+		h.stop()
+		h.withdraw(h.workers[0].slot)
+		h.workers[0].die()
+		if err := <-unread; !errors.Is(err, psgi.ErrStopping) {
+			t.Errorf("unread: %v, want ErrStopping", err)
+		}
+	})
+}
+
+func TestStoppedWorkerFinishesWhatItHasBeenSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 1)
+		h.train(20 * time.Microsecond)
+		first := h.order(t.Context(), "first", 100*time.Microsecond)
+		second := h.order(t.Context(), "second", time.Millisecond)
+		h.stop()
+		h.withdraw(h.workers[0].slot)
+		h.succeed(first)
+		h.succeed(second)
+	})
+}
+
 func TestWorkerThatCleansUpGetsNothingUntilItIsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, 2)

@@ -212,13 +212,16 @@ func (d *dispatcher) admit(s *slot) {
 	d.feed()
 }
 
-// withdraw sends nothing more to a slot; its worker finishes what it has read.
+// withdraw sends nothing more to a slot. Its worker finishes what it has read, and,
+// as there is no other to do it once all have been stopped, what it has been sent.
 func (d *dispatcher) withdraw(s *slot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ready = false
-	d.hold(s)
-	d.feed()
+	if !d.stopped {
+		d.hold(s)
+		d.feed()
+	}
 }
 
 // lost accounts for a worker that has ended: what it never read is run by
@@ -245,7 +248,7 @@ func (d *dispatcher) lost(s *slot) []string {
 	return ids
 }
 
-// stop refuses what waits and whatever comes.
+// stop refuses what waits and whatever comes; what has been sent is finished.
 func (d *dispatcher) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

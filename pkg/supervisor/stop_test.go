@@ -14,10 +14,11 @@ func TestStopWaitsForTheRunningRequest(t *testing.T) {
 	outcome := c.going("/wait")
 	c.awaitFile("running")
 	stopped := make(chan error, 1)
-	go func() { stopped <- c.Stop(t.Context()) }() // ends when the request has
-	c.post(func() {})
-	if _, err := c.call(t.Context(), "/pid"); !errors.Is(err, psgi.ErrStopping) {
-		t.Errorf("a request meanwhile: %v, want ErrStopping", err)
+	go func() { stopped <- c.Stop(t.Context()) }()              // ends when the request has
+	for err := error(nil); !errors.Is(err, psgi.ErrStopping); { // until the stop has begun
+		if _, err = c.call(t.Context(), "/pid"); err != nil && !errors.Is(err, psgi.ErrStopping) {
+			t.Fatalf("a request meanwhile: %v, want ErrStopping", err)
+		}
 	}
 	select {
 	case err := <-stopped:

@@ -53,6 +53,18 @@ func TestOrphansOfTheAppAreReaped(t *testing.T) {
 	for range 10 {
 		c.get("/")
 	}
+	c.await("worker ready", 2)
+	self := fmt.Sprintf("PPid:\t%d\n", os.Getpid())
+	c.until("only the template and two workers are left", func() bool {
+		children := 0
+		files, _ := filepath.Glob("/proc/[0-9]*/status")
+		for _, file := range files {
+			if status, err := os.ReadFile(file); err == nil && strings.Contains(string(status), self) {
+				children++
+			}
+		}
+		return children == 3
+	})
 }
 
 func TestAppRunsAsUnderPlackup(t *testing.T) {

@@ -1,16 +1,18 @@
 # thralld gives this program to perl on its standard input. The modules of the
 # runtime follow it, behind __END__, each after a line "==== NAME"; so a worker
 # needs no file of thralld's on the disk.
+use strict;
+use warnings;
+
 BEGIN {
     if ($] < 5.014) {
         print STDERR "thralld needs perl 5.14 or newer, and $^X is perl $]\n";
         kill KILL => $$;
     }
 }
-use strict;
-use warnings;
 
 my (undef, %source) = do { local $/; split /^==== (\S+)\n/m, <DATA> };
+close DATA;    # or every message of the app would end in "<DATA> line 1."
 
 my $embedded = sub {
     my (undef, $name) = @_;

@@ -86,20 +86,20 @@ sub load_file {
 # load_class loads a class that is an app (its file returns one) or makes one.
 sub load_class {
     my ($class) = @_;
-    my $path = path_of($class);
-    my $app  = require $path;
-    return $app                if ref $app;
-    return $class->to_app      if $class->can('to_app');
+    my $path    = path_of($class);
+    my $app     = require $path;
+    return $app if ref $app;
+    return $class->to_app if $class->can('to_app');
     return $class->to_psgi_app if $class->can('to_psgi_app');
-    return $class->psgi_app    if $class->can('psgi_app');
+    return $class->psgi_app if $class->can('psgi_app');
     die "$class ($INC{$path}) is no PSGI app: its file returns none, and it has no method to_app\n";
 }
 
 # load_eval runs the code of -e inside a builder block, around the app if one was named.
 sub load_eval {
     my ($self) = @_;
-    my $file = $self->{app};
-    my $app  = eval join "\n",    ## no critic (ProhibitStringyEval)
+    my $file   = $self->{app};
+    my $app    = eval join "\n",    ## no critic (ProhibitStringyEval)
         'package main; no strict; no warnings; use Plack::Builder; builder {', '#line 1 "-e"',
         $self->{eval}, $self->is_file ? '; Thralld::App::load_file($file) }' : '}';
     die $@ if $@;
@@ -110,7 +110,7 @@ sub check {
     my ($self, $app) = @_;
     $app = $app->to_app if blessed $app && !is_code($app) && $app->can('to_app');
     return $app if is_code($app);
-    my $got = !defined $app ? 'undef' : ref $app ? 'a reference to ' . ref $app : qq{"$app"};
+    my $got  = !defined $app ? 'undef' : ref $app ? 'a reference to ' . ref $app : qq{"$app"};
     my $what = length $self->{eval} ? 'the code of -e' : $self->{app};
     die "$what returned $got; its last value has to be the app, a code reference\n";
 }
@@ -141,7 +141,7 @@ sub wrap {
 sub message {
     my ($error) = @_;
     local ($@, $SIG{__DIE__});
-    my $text = defined $error ? eval {"$error"} : undef;
+    my $text = defined $error ? eval { "$error" } : undef;
     if (!defined $text || $text !~ /\S/) {
         $text = ref $error ? 'an object of ' . ref($error) . ' that has no text' : 'unknown error';
     }

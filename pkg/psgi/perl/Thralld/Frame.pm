@@ -72,7 +72,7 @@ sub read_frame {
     while (1) {
         my $n = sysread $socket, $_[1], MAX_FRAME;
         return $n if defined $n;
-        return 0  if $! != EINTR;
+        return 0 if $! != EINTR;
     }
 }
 

@@ -37,8 +37,10 @@ sub answer {
     if (my $breach = breach_of_head($status, $headers)) {
         return $self->breach($breach);
     }
-    return $self->send_handle($status, $headers, $body)                       if is_handle($body);
-    return $self->breach('the body is ' . describe($body) . '; want an array or a handle') if ref $body ne 'ARRAY';
+    if (ref $body ne 'ARRAY') {
+        return $self->send_handle($status, $headers, $body) if is_handle($body);
+        return $self->breach('the body is ' . describe($body) . '; want an array or a handle');
+    }
 
     my $whole = do { no warnings 'uninitialized'; join '', @{$body} };
     return $self->send_large($status, $headers, $whole) if length $whole > MAX_PIECE;
@@ -89,7 +91,9 @@ sub pump {
             return if $self->{state} eq 'done';
             next;
         }
-        $self->head($flags, $status, $headers, '') or return if !$self->{state};
+        if (!$self->{state}) {
+            $self->head($flags, $status, $headers, '') or return;
+        }
         sleep $pause;
         $pause = $pause * 2 < LONGEST_PAUSE ? $pause * 2 : LONGEST_PAUSE;
     }
@@ -139,13 +143,14 @@ sub stream {
     my $responder = sub {
         my ($response) = @_;
         die "the responder was called a second time\n" if $called++;
-        die "the responder was called too late\n"      if $self->{state};
+        die "the responder was called too late\n" if $self->{state};
         my $elements = ref $response eq 'ARRAY' ? @{$response} : 0;
         if ($elements == 3) {
             $self->answer($response);
             return;
         }
-        my $breach = $elements != 2
+        my $breach
+            = $elements != 2
             ? 'the responder was given ' . describe($response) . '; want [status, headers] or [status, headers, body]'
             : breach_of_head(@{$response});
         if ($breach) {
@@ -156,23 +161,25 @@ sub stream {
         return Thralld::Writer->new($self);
     };
     $callback->($responder);
-    return                   if $self->{state} eq 'done';
+    return if $self->{state} eq 'done';
     return $self->end(ABORT) if $self->{gone};
-    return $self->breach($called
+    return $self->breach(
+        $called
         ? 'the app returned without closing its writer, and psgi.nonblocking is false'
-        : 'the app returned without calling the responder, and psgi.nonblocking is false');
+        : 'the app returned without calling the responder, and psgi.nonblocking is false'
+    );
 }
 
 # inform sends an informational response ahead of the answer.
 sub inform {
     my ($self, $status, $headers) = @_;
     return if $self->{state};
-    if ($status !~ /\A1[0-9]{2}\z/ || $status == 101) {
-        die "psgix.informational: status $status; want a number from 100 to 199, and not 101\n";
-    }
-    if (my $breach = breach_of_head($status, $headers)) {
-        die "psgix.informational: $breach\n";
-    }
+    my $is_informational = defined $status && $status =~ /\A1[0-9]{2}\z/ && $status != 101;
+    my $breach
+        = $is_informational
+        ? breach_of_head($status, $headers)
+        : 'the status is ' . describe($status) . '; want a number from 100 to 199, and not 101';
+    die "psgix.informational: $breach\n" if $breach;
     my $frame = info_frame($self->{id}, $status, $headers);
     utf8::downgrade($frame, 1) or die "psgix.informational: a header holds a wide character\n";
     $self->{worker}->tell($frame);
@@ -184,7 +191,7 @@ sub inform {
 sub head {
     my ($self, $flags, $status, $headers, $body) = @_;
     my $micros = int(1e6 * (time - $self->{began}));
-    $micros = 0          if $micros < 0;
+    $micros = 0 if $micros < 0;
     $micros = 0xffffffff if $micros > 0xffffffff;
     $flags |= $self->end_flags if $flags & END_RESPONSE;
     my $frame = head_frame($flags, $self->{id}, $status, $micros, $body, $headers);
@@ -213,7 +220,7 @@ sub end {
 
 # end_flags tells what the worker does after the last frame of a response.
 sub end_flags {
-    my ($self) = @_;
+    my ($self)   = @_;
     my $env      = $self->{env};
     my $handlers = $env->{'psgix.cleanup.handlers'};
     $self->{busy} ||= ref $handlers eq 'ARRAY' && @{$handlers} ? CLEANUP : 0;
@@ -226,7 +233,8 @@ sub end_flags {
 sub failed {
     my ($self, $error) = @_;
     return $self->end(ABORT) if $self->{state} eq 'open' && Thralld::Writer::is_gone($error);
-    $self->{worker}->complain($self->{state} ? 'the app failed after its response had begun' : 'the app failed', $error);
+    $self->{worker}
+        ->complain($self->{state} ? 'the app failed after its response had begun' : 'the app failed', $error);
     return $self->refuse;
 }
 
@@ -241,7 +249,7 @@ sub breach {
 # refuse answers 500, or cuts the response that has begun.
 sub refuse {
     my ($self) = @_;
-    return                   if $self->{state} eq 'done';
+    return if $self->{state} eq 'done';
     return $self->end(ABORT) if $self->{state} eq 'open';
     my $text = 'Internal Server Error';
     return $self->head(END_RESPONSE, 500, ['Content-Type' => 'text/plain', 'Content-Length' => length $text], $text);

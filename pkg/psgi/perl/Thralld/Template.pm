@@ -3,6 +3,7 @@ package Thralld::Template;
 use strict;
 use warnings;
 
+use IO::Handle ();
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Log;
@@ -17,6 +18,7 @@ sub new {
 # run is the life of the template; it ends when the Go process is gone.
 sub run {
     my ($self) = @_;
+    STDOUT->autoflush(1);
     read_frame($self->{control}, my $boot) or exit 0;
     $self->boot(unpack LIST_LAYOUT, $boot);
 
@@ -32,8 +34,8 @@ sub boot {
     my ($self, @list) = @_;
     my %option = (include => [], module => [], slot => []);
     while (my ($name, $value) = splice @list, 0, 2) {
-        if   (ref $option{$name}) { push @{$option{$name}}, $value }
-        else                      { $option{$name} = $value }
+        if (ref $option{$name}) { push @{$option{$name}}, $value }
+        else                    { $option{$name} = $value }
     }
     $self->{generation} = $option{generation};
     $self->{slots}      = [map { [map { open_descriptor($_) } split /:/] } @{$option{slot}}];
@@ -69,7 +71,8 @@ sub spawn {
             close $to_template;
             $self->become_worker($slot);
         }
-        syswrite $to_template, defined $pid ? frame_process(SPAWNED, $slot, $pid) : frame(FAIL, 0, $slot, "cannot fork a worker: $!");
+        syswrite $to_template,
+            defined $pid ? frame_process(SPAWNED, $slot, $pid) : frame(FAIL, 0, $slot, "cannot fork a worker: $!");
         kill KILL => $$;    # nothing of what is loaded may run its END here
     }
     close $to_template;
@@ -81,8 +84,8 @@ sub spawn {
 
 # become_worker never returns.
 sub become_worker {
-    my ($self, $slot) = @_;
-    my ($socket, $log) = @{$self->{slots}[$slot]};
+    my ($self,   $slot) = @_;
+    my ($socket, $log)  = @{$self->{slots}[$slot]};
     delete @{$self}{qw(control slots)};    # closes what belongs to others
     open STDOUT, '>&', $log or die "cannot redirect STDOUT: $!\n";
     open STDERR, '>&', $log or die "cannot redirect STDERR: $!\n";

@@ -123,7 +123,7 @@ sub clean_up {
 
 # log_line is psgix.logger.
 sub log_line {
-    my ($self, $line) = @_;
+    my ($self,  $line)    = @_;
     my ($level, $message) = map { substr Thralld::App::message($_), 0, MAX_PIECE / 2 } @{$line}{qw(level message)};
     $self->tell(frame_list(LOG, $self->{response} ? $self->{response}{id} : 0, $level, $message));
     return;
@@ -150,7 +150,7 @@ sub obey {
     my ($self, $type, $id) = @_;
     if    ($type == ACK)    { $self->close_body(delete $self->{held}{$id}) }
     elsif ($type == CANCEL) { $self->{cancelled} = $id }
-    elsif ($type == QUIT)   { $self->{quit}      = 1 }
+    elsif ($type == QUIT)   { $self->{quit} = 1 }
     return;
 }
 
@@ -165,8 +165,8 @@ sub attend {
         defined recv $self->{socket}, my $frame, MAX_FRAME, MSG_DONTWAIT or return;
         return if length $frame < 8;
         my ($type, undef, $id) = frame_header($frame);
-        if   ($type == REQUEST) { push @{$self->{early}}, $frame }
-        else                    { $self->obey($type, $id) }
+        if ($type == REQUEST) { push @{$self->{early}}, $frame }
+        else                  { $self->obey($type, $id) }
     }
     return;
 }

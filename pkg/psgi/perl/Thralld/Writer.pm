@@ -38,7 +38,7 @@ sub is_gone { return blessed $_[0] && $_[0]->isa('Thralld::Writer::Gone') }
 
 package Thralld::Writer::Gone;    ## no critic (ProhibitMultiplePackages)
 
-use overload '""' => sub {'the client has left'}, fallback => 1;
+use overload '""' => sub { 'the client has left' }, fallback => 1;
 
 sub new { my ($class) = @_; return bless {}, $class }
 
