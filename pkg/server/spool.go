@@ -1,10 +1,12 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 // spool is the folder for request bodies that are too large to travel in a frame.
@@ -13,9 +15,12 @@ type spool struct {
 	base string // where the folder is made; "" is the system's place for temporary files
 
 	mu     sync.Mutex
-	dir    string // "" while there is none
+	dir    string   // "" while there is none
+	lock   *os.File // the folder, locked for as long as this process lives
 	closed bool
 }
+
+const spoolPrefix = "thralld-"
 
 // ready makes the folder, unless it is there, and returns its absolute path.
 func (s *spool) ready() (string, error) {
@@ -29,6 +34,8 @@ func (s *spool) ready() (string, error) {
 			return s.dir, nil
 		}
 		// It was tidied away, as systems do with what lies unused for days.
+		_ = s.lock.Close()
+		s.dir = ""
 	}
 	base := s.base
 	if base == "" {
@@ -38,10 +45,51 @@ func (s *spool) ready() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find spool folder: %w", err)
 	}
-	if s.dir, err = os.MkdirTemp(base, "thralld-"); err != nil {
+	sweep(base)
+	dir, err := os.MkdirTemp(base, spoolPrefix)
+	if err != nil {
 		return "", fmt.Errorf("make spool folder: %w", err)
 	}
-	return s.dir, nil
+	lock, err := lockFolder(dir)
+	if err != nil {
+		_ = os.Remove(dir)
+		return "", fmt.Errorf("lock spool folder: %w", err)
+	}
+	s.dir, s.lock = dir, lock
+	return dir, nil
+}
+
+// lockFolder opens a folder and locks it, unless another process has.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// sweep removes the folders that servers of this user left behind when they were
+// killed: nobody holds their lock. What cannot be removed is left.
+func sweep(base string) {
+	folders, _ := filepath.Glob(filepath.Join(base, spoolPrefix+"*")) // an error is of the pattern
+	for _, dir := range folders {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || !isOwn(info) {
+			continue
+		}
+		if f, err := lockFolder(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			_ = f.Close()
+		}
+	}
+}
+
+func isOwn(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }
 
 // create makes a file for one body, which only this user can read.
@@ -65,7 +113,8 @@ func (s *spool) close() error {
 	if s.dir == "" {
 		return nil
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
+	err := errors.Join(os.RemoveAll(s.dir), s.lock.Close())
+	if s.dir = ""; err != nil {
 		return fmt.Errorf("remove spool folder: %w", err)
 	}
 	return nil
