@@ -46,17 +46,25 @@ func (s *spool) ready() (string, error) {
 		return "", fmt.Errorf("find spool folder: %w", err)
 	}
 	sweep(base)
-	dir, err := os.MkdirTemp(base, spoolPrefix)
-	if err != nil {
+	if s.dir, s.lock, err = makeFolder(base); err != nil {
 		return "", fmt.Errorf("make spool folder: %w", err)
 	}
-	lock, err := lockFolder(dir)
-	if err != nil {
+	return s.dir, nil
+}
+
+// makeFolder makes a folder and locks it. Between the two another server may take
+// it for one that was left, and sweep it; that is no reason not to start.
+func makeFolder(base string) (dir string, lock *os.File, err error) {
+	for range 5 {
+		if dir, err = os.MkdirTemp(base, spoolPrefix); err != nil {
+			return "", nil, err
+		}
+		if lock, err = lockFolder(dir); err == nil {
+			return dir, lock, nil
+		}
 		_ = os.Remove(dir)
-		return "", fmt.Errorf("lock spool folder: %w", err)
 	}
-	s.dir, s.lock = dir, lock
-	return dir, nil
+	return "", nil, err
 }
 
 // lockFolder opens a folder and locks it, unless another process has.

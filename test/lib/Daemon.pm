@@ -45,8 +45,10 @@ sub new {
     my @args = @{delete $option{args} // []};
     my $psgi = delete $option{psgi};
     push @args, $self->file('app.psgi', $psgi) if defined $psgi;
-    unshift @args, delete $option{unix} ? ('--socket', "$self->{dir}/socket") : qw(--host 127.0.0.1 --port 0);
-    my ($env, $cwd) = delete @option{qw(env cwd)};
+    my $socket = delete $option{unix};
+    $socket = "$self->{dir}/socket" if ($socket // q{}) eq '1';
+    unshift @args, $socket ? ('--socket', $socket) : qw(--host 127.0.0.1 --port 0);
+    my ($env, $cwd, $silent) = delete @option{qw(env cwd silent)};
     croak "Daemon->new: no such option: @{[sort keys %option]}" if %option;
 
     pipe $self->{log}, my $write_end or croak "make a pipe: $!";
@@ -57,6 +59,10 @@ sub new {
 
     $self->{pid} = spawn($write_end, $env, $cwd, '--log-format=json', @args);
     close $write_end;
+    if ($silent) {
+        $self->{address} = $socket;
+        return $self;
+    }
 
     my $listening = $self->wait_for_log(sub { message($_[0]) eq 'listening' }, $START_SECONDS);
     $self->{address} = $listening->{address};
@@ -135,7 +141,7 @@ sub spawn {
         else                { delete $ENV{$name} }
     }
     my $ready
-        = (!defined $cwd || chdir $cwd)
+        = (!defined $cwd || chdir "$cwd")
         && open(STDIN,  '<',  '/dev/null')
         && open(STDOUT, '>&', $output)
         && open(STDERR, '>&', $output);
@@ -155,6 +161,29 @@ sub wait_for_exit {
         select undef, undef, undef, 0.02;    ## no critic (ProhibitSleepViaSelect): waitpid has no time limit
     }
     return $? & 127 ? 128 + ($? & 127) : $? >> 8;
+}
+
+sub processes {
+    my ($class, $folder) = @_;
+    my @found;
+    for my $process (glob '/proc/[0-9]*') {
+        my ($pid) = $process =~ /(\d+)\z/;
+        next if $pid == $$;
+        my $command = content("$process/cmdline") =~ s/\0+\z//r =~ tr/\0/ /r;
+        my $traces  = join "\n", $command, content("$process/environ"), readlink("$process/cwd") // q{};
+        push @found, "$pid $command" if index($traces, $folder) >= 0;
+    }
+    return @found;
+}
+
+# content reads what may have gone meanwhile.
+sub content {
+    my ($path) = @_;
+    open my $handle, '<', $path or return q{};
+    local $/ = undef;
+    my $content = readline($handle) // q{};
+    close $handle;
+    return $content;
 }
 
 # ---- what a test asks of it ----
@@ -241,7 +270,8 @@ sub log_lines {
 
 sub log_events {
     my ($self) = @_;
-    return map { event($_) } $self->log_lines;
+    $self->read_log(0);
+    return map { $self->event_at($_) } 0 .. $#{$self->{lines}};
 }
 
 sub log_text {
@@ -256,9 +286,9 @@ sub wait_for_log {
     my $seen  = 0;
     while (1) {
         my $alive = $self->read_log(0);
-        for my $line (@{$self->{lines}}[$seen .. $#{$self->{lines}}]) {
-            my $event = event($line);
-            return $event if ref $wanted eq 'CODE' ? $wanted->($event) : $line =~ $wanted;
+        for my $at ($seen .. $#{$self->{lines}}) {
+            my $event = $self->event_at($at);
+            return $event if ref $wanted eq 'CODE' ? $wanted->($event) : $self->{lines}[$at] =~ $wanted;
         }
         $seen = @{$self->{lines}};
         my $left = $until - time;
@@ -284,6 +314,12 @@ sub read_log {
     $self->{rest} = $alive || !@lines ? pop(@lines) // q{} : q{};
     push @{$self->{lines}}, $alive ? @lines : grep { length } @lines;
     return $alive;
+}
+
+# event_at is the event of the line with that number; each is decoded once.
+sub event_at {
+    my ($self, $at) = @_;
+    return $self->{events}[$at] //= event($self->{lines}[$at]);
 }
 
 # event decodes a line of the log. A line that is no JSON, Go's own panic for one, is an event, too.
@@ -334,12 +370,18 @@ time; what does not come is an exception with the daemon's log in it.
 =item Daemon->new(%options)
 
 Starts a daemon and returns when it is ready. The options: C<args>, its command line; C<psgi>, the
-source of an app to serve, instead of one in C<args>; C<unix>, listen on a unix socket; C<env>,
-changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in.
+source of an app to serve, instead of one in C<args>; C<unix>, listen on a unix socket, 1 or its path;
+C<env>, changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in;
+C<silent>, do not wait until the daemon says that it is ready, as it will not (C<-q>).
 
 =item Daemon->run(@args)
 
 For what ends by itself: runs it and returns its exit status and all it printed.
+
+=item Daemon->processes($folder)
+
+The processes, other than the test, that work in that folder, or have it in their command line or their
+environment; each is told by its id and its command. What thralld runs shows the path of the app.
 
 =item stop
 
