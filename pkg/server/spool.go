@@ -20,7 +20,10 @@ type spool struct {
 	closed bool
 }
 
-const spoolPrefix = "thralld-"
+const (
+	spoolPrefix = "thralld-spool-"
+	bodyPrefix  = "body-"
+)
 
 // ready makes the folder, unless it is there, and returns its absolute path.
 func (s *spool) ready() (string, error) {
@@ -80,7 +83,8 @@ func lockFolder(dir string) (*os.File, error) {
 }
 
 // sweep removes the folders that servers of this user left behind when they were
-// killed: nobody holds their lock. What cannot be removed is left.
+// killed: nobody holds their lock. It removes bodies and empty folders only, so
+// that it cannot harm what merely has such a name.
 func sweep(base string) {
 	folders, _ := filepath.Glob(filepath.Join(base, spoolPrefix+"*")) // an error is of the pattern
 	for _, dir := range folders {
@@ -89,7 +93,11 @@ func sweep(base string) {
 			continue
 		}
 		if f, err := lockFolder(dir); err == nil {
-			_ = os.RemoveAll(dir)
+			bodies, _ := filepath.Glob(filepath.Join(dir, bodyPrefix+"*"))
+			for _, body := range bodies {
+				_ = os.Remove(body)
+			}
+			_ = os.Remove(dir)
 			_ = f.Close()
 		}
 	}
@@ -106,7 +114,7 @@ func (s *spool) create() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, "body-")
+	f, err := os.CreateTemp(dir, bodyPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make spool file: %w", err)
 	}

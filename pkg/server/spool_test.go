@@ -8,14 +8,14 @@ import (
 
 func TestFolderOfAKilledServerIsSwept(t *testing.T) {
 	base := t.TempDir()
-	killed, foreign := filepath.Join(base, "thralld-1"), filepath.Join(base, "other-1")
-	for _, dir := range []string{killed, foreign} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
+	killed, foreign := filepath.Join(base, spoolPrefix+"1"), filepath.Join(base, spoolPrefix+"of-somebody")
+	for _, file := range []string{filepath.Join(killed, "body-1"), filepath.Join(foreign, "precious")} {
+		if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.WriteFile(filepath.Join(killed, "body-1"), []byte("left"), 0o600); err != nil {
-		t.Fatal(err)
+		if err := os.WriteFile(file, []byte("left"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	living := &spool{base: base}
 	first, err := living.ready()
@@ -29,9 +29,9 @@ func TestFolderOfAKilledServerIsSwept(t *testing.T) {
 	if _, err := os.Lstat(killed); !os.IsNotExist(err) {
 		t.Errorf("the folder of a killed server is still there (%v)", err)
 	}
-	for _, dir := range []string{first, foreign} {
-		if _, err := os.Lstat(dir); err != nil {
-			t.Errorf("a folder that is not a killed server's is gone: %v", err)
+	for _, file := range []string{first, filepath.Join(foreign, "precious")} {
+		if _, err := os.Lstat(file); err != nil {
+			t.Errorf("what is not a killed server's is gone: %v", err)
 		}
 	}
 	for _, s := range []*spool{living, next} {
@@ -39,7 +39,7 @@ func TestFolderOfAKilledServerIsSwept(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if left, _ := filepath.Glob(filepath.Join(base, "thralld-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(base, "*")); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
 }

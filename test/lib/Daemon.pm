@@ -37,7 +37,7 @@ sub new {
     my ($class, %option) = @_;
     my $self = bless {
         owner => $$,
-        dir   => File::Temp->newdir('thralld-test-XXXXXX', TMPDIR => 1),
+        dir   => File::Temp->newdir('test-thralld-XXXXXX', TMPDIR => 1),
         lines => [],
         rest  => q{},
     }, $class;
