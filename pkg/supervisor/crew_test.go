@@ -45,12 +45,13 @@ func newCrew(t *testing.T, source string, change func(*Options)) *crew {
 	}
 	core, logs := observer.New(zap.DebugLevel)
 	options := Options{
-		Boot:     psgi.Boot{App: app, Env: "deployment"},
-		Env:      append(os.Environ(), "TEST_DIR="+dir),
-		Workers:  2,
-		MaxQueue: 100,
-		Log:      zap.New(core),
-		AppLog:   zap.New(core).Named("app"),
+		Boot:        psgi.Boot{App: app, Env: "deployment"},
+		Env:         append(os.Environ(), "TEST_DIR="+dir),
+		Workers:     2,
+		MaxQueue:    100,
+		ReapOrphans: true,
+		Log:         zap.New(core),
+		AppLog:      zap.New(core).Named("app"),
 	}
 	if change != nil {
 		change(&options)

@@ -285,20 +285,23 @@ func (s *Supervisor) spawn() bool {
 	return false
 }
 
-// reapChildren takes in which workers have ended.
+// reapChildren takes in which workers have ended. As long as the pid of a worker
+// is not known, no stranger is reaped: it might be that worker.
 func (s *Supervisor) reapChildren() {
+	strangers := s.options.ReapOrphans
 	pids := make(map[int]bool, len(s.workers)+1)
 	if s.template != nil {
 		pids[s.template.cmd.Process.Pid] = true
 	}
 	for _, w := range s.workers {
 		if w.pid == 0 {
+			strangers = false
 			continue
 		}
 		pids[w.pid] = true
 		s.reapWorker(w)
 	}
-	if s.options.ReapOrphans {
+	if strangers {
 		reapStrangers(func(pid int) bool { return pids[pid] })
 	}
 }

@@ -107,7 +107,7 @@ func (s *Supervisor) workerSpawned(w *worker, pid int) {
 	case killed:
 		s.signal(w, unix.SIGKILL)
 	}
-	s.reapWorker(w)
+	s.reapChildren()
 }
 
 // templateFailed: before it is loaded, the app or a module of it could not be

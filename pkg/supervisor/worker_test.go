@@ -49,7 +49,7 @@ func TestOrphansOfTheAppAreReaped(t *testing.T) {
 		if (!fork) { if (!fork) { sleep 0.01; exec 'true' } kill KILL => $$ }
 		wait;
 		[200, [], ['ok']]
-	}`, func(o *Options) { o.ReapOrphans = true })
+	}`, nil)
 	for range 10 {
 		c.get("/")
 	}
