@@ -57,7 +57,9 @@ func (f Field) check() error {
 	case "status":
 		return errors.New("header Status: the status is the first element of the response")
 	case "transfer-encoding":
-		return errors.New("header Transfer-Encoding: the server frames the body itself (remove Plack::Middleware::Chunked)")
+		if !strings.EqualFold(strings.TrimSpace(f.Value), "chunked") {
+			return fmt.Errorf("header Transfer-Encoding: %.40q: the server frames the body itself, and undoes chunks at most", f.Value)
+		}
 	}
 	return nil
 }

@@ -99,7 +99,8 @@ func contentLength(h psgi.Header) (int64, error) {
 // on it, which are not the app's (RFC 9110, 7.6.1).
 func isConnectionField(name string) bool {
 	for _, known := range [...]string{
-		"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "upgrade",
+		"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer",
+		"transfer-encoding", "upgrade",
 	} {
 		if equalFold(name, known) {
 			return true

@@ -23,6 +23,7 @@ func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) erro
 	defer resp.Body.Close()
 	t.worker, t.generation = resp.Worker, resp.Generation
 
+	unchunk(resp)
 	method := t.x.request().method
 	first, ended, err := firstPiece(method, resp)
 	if err != nil {

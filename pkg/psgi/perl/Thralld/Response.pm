@@ -120,11 +120,11 @@ sub piece {
 # objects with methods of their own, tied handles, layers that translate.
 sub hand_over {
     my ($self, $status, $headers, $body) = @_;
-    my $glob = ref $body eq 'GLOB' || blessed $body && ref($body) =~ /^IO::(?:File|Handle)$/ ? $body : return 0;
-    return 0 if tied *{$glob} || !-f $glob;
-    return 0 if grep { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($glob);
-    my $fd     = fileno $glob;
-    my $at     = tell $glob;
+    return 0 if reftype $body ne 'GLOB' || tied *{$body} || !-f $body;
+    return 0 if blessed $body && grep { $body->can($_) != IO::Handle->can($_) } qw(getline close);
+    return 0 if grep { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($body);
+    my $fd     = fileno $body;
+    my $at     = tell $body;
     my $length = (-s _) - $at;
     return 0 if !defined $fd || $fd < 0 || $at < 0 || $length < 0;
 
