@@ -122,7 +122,7 @@ sub hand_over {
     my ($self, $status, $headers, $body) = @_;
     return 0 if reftype $body ne 'GLOB' || tied *{$body} || !-f $body;
     return 0 if blessed $body && grep { $body->can($_) != IO::Handle->can($_) } qw(getline close);
-    return 0 if grep { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($body);
+    return 0 if grep                  { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($body);
     my $fd     = fileno $body;
     my $at     = tell $body;
     my $length = (-s _) - $at;
