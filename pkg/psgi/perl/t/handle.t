@@ -164,18 +164,16 @@ subtest 'a file that has been read from goes on from there' => sub {
 subtest 'an object is handed over unless it has methods of its own' => sub {
     my $response = answer_of(sub { require IO::File; [200, [@TEXT], IO::File->new("$file", 'r')] });
     is($response->{flags} & FILE, FILE, 'IO::File');
-    $response = answer_of(
-        sub {
-            @With::Path::ISA = 'IO::Handle';
-            open my $fh, '<', "$file" or die;
-            [200, [@TEXT], bless $fh, 'With::Path'];
-        }
-    );
+    $response = answer_of(sub {
+        @With::Path::ISA = 'IO::Handle';
+        open my $fh, '<', "$file" or die;
+        [200, [@TEXT], bless $fh, 'With::Path'];
+    });
     is($response->{flags} & FILE, FILE, 'a class that adds nothing to reading');
     $response = answer_of(sub {
         @With::Getline::ISA = 'IO::Handle';
         no warnings 'once';
-        *With::Getline::getline = sub { uc readline $_[0] };
+        *With::Getline::getline = sub { my $line = readline $_[0]; defined $line ? uc $line : undef };
         open my $fh, '<', "$file" or die;
         [200, [@TEXT], bless $fh, 'With::Getline'];
     });
