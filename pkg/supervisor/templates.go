@@ -157,8 +157,9 @@ func (s *Supervisor) templateEnded(t *template, status string, last []string) {
 	case t.failure != "":
 		s.failStart(loadError(s.options.Boot.App, t.failure))
 	case len(last) > 0:
-		s.failStart(fmt.Errorf("%s: %s", s.options.Perl, strings.Join(last, "\n")))
+		s.failStart(fmt.Errorf("%s ended before %s was loaded (%s); it last printed:\n%s",
+			s.options.Perl, s.options.Boot.App, status, strings.Join(last, "\n")))
 	default:
-		s.failStart(fmt.Errorf("%s ended before the app was loaded: %s", s.options.Perl, status))
+		s.failStart(fmt.Errorf("%s ended before %s was loaded (%s), and printed nothing", s.options.Perl, s.options.Boot.App, status))
 	}
 }
