@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 // call is a request on its way through the dispatcher.
 type call struct {
 	id       uint32
-	request  *psgi.Request
-	frame    []byte // packed; kept while it may have to be sent again
+	name     string                 // the request's own id, for the log
+	inform   func(int, psgi.Header) // the request's; nil drops them
+	frame    []byte                 // packed; kept while it may have to be sent again
 	arrived  time.Time
 	ctx      context.Context // the client's; only its end is looked at
 	answered chan answer     // capacity one: exactly one answer is sent
@@ -73,53 +75,102 @@ const streamDepth = 4
 // stream is a body that comes in pieces: written by the goroutine that reads the
 // slot, read by the caller of Call.
 type stream struct {
-	ctx    context.Context
-	pieces chan []byte
-	err    error // what Next returns after the last piece; set before pieces is closed
+	ctx  context.Context
+	dead <-chan struct{} // closed when the worker has ended
+
+	mu     sync.Mutex
+	pieces [][]byte
+	err    error // what Next returns after the last piece
+
+	more  chan struct{} // capacity one: there is a piece, or the end
+	space chan struct{} // capacity one: there is room
 
 	closeOnce sync.Once
 	gone      chan struct{} // closed when the reader has left
 	abandon   func()        // tells the dispatcher that it has
 }
 
-func newStream(ctx context.Context, abandon func()) *stream {
+func newStream(ctx context.Context, dead <-chan struct{}, abandon func()) *stream {
 	return &stream{
-		ctx:     ctx,
-		pieces:  make(chan []byte, streamDepth),
-		gone:    make(chan struct{}),
-		abandon: abandon,
+		ctx: ctx, dead: dead, abandon: abandon,
+		more: make(chan struct{}, 1), space: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
 }
 
-// push hands a piece on, waiting while the reader is behind.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// push hands a piece on, waiting while the reader is behind. What a dead worker
+// has left, at most a socket's buffer, is taken in at once: its slot is needed.
 func (s *stream) push(piece []byte) {
 	if len(piece) == 0 {
 		return
 	}
-	select {
-	case s.pieces <- append([]byte(nil), piece...):
-	case <-s.gone:
+	piece = append([]byte(nil), piece...)
+	for !s.put(piece, streamDepth) {
+		select {
+		case <-s.space:
+		case <-s.dead:
+			s.put(piece, math.MaxInt)
+			return
+		case <-s.gone:
+			return
+		case <-s.ctx.Done():
+			return
+		}
 	}
+}
+
+func (s *stream) put(piece []byte, depth int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pieces) >= depth {
+		return false
+	}
+	s.pieces = append(s.pieces, piece)
+	wake(s.more)
+	return true
 }
 
 // end closes the writing side. A nil err is a clean end.
 func (s *stream) end(err error) {
-	if s.err = err; err == nil {
-		s.err = io.EOF
+	if err == nil {
+		err = io.EOF
 	}
-	close(s.pieces)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+	wake(s.more)
 }
 
 func (s *stream) Next() ([]byte, error) {
-	select {
-	case piece, ok := <-s.pieces:
-		if !ok {
-			return nil, s.err
+	for {
+		piece, err := s.take()
+		if piece != nil || err != nil {
+			return piece, err
 		}
-		return piece, nil
-	case <-s.ctx.Done():
-		return nil, context.Cause(s.ctx)
+		select {
+		case <-s.more:
+		case <-s.ctx.Done():
+			return nil, context.Cause(s.ctx)
+		}
 	}
+}
+
+func (s *stream) take() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pieces) == 0 {
+		return nil, s.err
+	}
+	piece := s.pieces[0]
+	s.pieces = s.pieces[1:]
+	wake(s.space)
+	return piece, nil
 }
 
 func (s *stream) Close() error {

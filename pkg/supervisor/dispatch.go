@@ -62,8 +62,10 @@ func newDispatcher(maxQueue int, queueTimeout time.Duration, log *zap.Logger) *d
 
 // Call implements psgi.App.
 func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response, error) {
-	c := &call{request: r, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
-	if err := d.submit(c); err != nil {
+	// Nothing of r is used after this function has returned: its owner may then
+	// use it again, while a worker still runs an abandoned call.
+	c := &call{name: r.ID, inform: r.Inform, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
+	if err := d.submit(c, r); err != nil {
 		return nil, err
 	}
 	select {
@@ -72,7 +74,7 @@ func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response,
 	case <-ctx.Done():
 		d.abandon(c)
 		select {
-		case a := <-c.answered: // it crossed the client's leaving
+		case a := <-c.answered: // it came before the client was known to have left
 			if a.response != nil {
 				_ = a.response.Body.Close()
 			}
@@ -83,10 +85,10 @@ func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response,
 }
 
 // submit sends a call to a worker or puts it at the end of the queue.
-func (d *dispatcher) submit(c *call) error {
+func (d *dispatcher) submit(c *call, r *psgi.Request) error {
 	c.id = d.lastID.Add(1)
 	var err error
-	if c.frame, err = psgi.AppendRequest(nil, c.id, c.request); err != nil {
+	if c.frame, err = psgi.AppendRequest(nil, c.id, r); err != nil {
 		return err
 	}
 
@@ -147,9 +149,8 @@ func (d *dispatcher) send(s *slot, c *call) {
 	s.bytes += len(c.frame)
 	if len(s.sent) == 1 {
 		s.since = time.Now()
-	} else {
-		d.arm(patience)
 	}
+	d.arm(patience)
 	s.noteCurrent()
 	if err := s.wire.send(c.frame); err != nil {
 		// The queue is ours as well, so this is no dead worker: its end comes
@@ -256,8 +257,8 @@ func (d *dispatcher) arm(after time.Duration) {
 	}
 }
 
-// tick takes back what waits behind a slow request and refuses what has waited
-// too long for a worker. It runs as long as one of the two can happen.
+// tick takes back what waits behind a slow request, or for a worker that does not
+// read, and refuses what has waited too long for a worker. It runs as long as one of the two can happen.
 func (d *dispatcher) tick() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -266,14 +267,20 @@ func (d *dispatcher) tick() {
 		return
 	}
 	now := time.Now()
-	for _, s := range d.slots {
-		if len(s.sent) < 2 || s.held {
+	for _, s := range slices.Clone(d.slots) {
+		if len(s.sent) == 0 || s.held {
 			continue
 		}
 		if wait := patience - now.Sub(s.since); wait > 0 {
 			d.arm(wait)
-		} else {
-			d.hold(s)
+			continue
+		}
+		d.hold(s)
+		if len(s.sent) == 0 {
+			// The worker has not even begun: it is busy with what it does after
+			// a response, or stopped. Others come first.
+			s.held = false
+			d.slots = append(slices.DeleteFunc(d.slots, func(o *slot) bool { return o == s }), s)
 		}
 	}
 	d.feed()

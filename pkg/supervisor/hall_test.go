@@ -60,7 +60,7 @@ func (h *hall) hire() {
 	w := &fakeWorker{d: h.dispatcher, hall: h, arrived: make(chan struct{}, 1), died: make(chan struct{})}
 	w.slot = &slot{number: len(h.workers), generation: 1, wire: w}
 	h.workers = append(h.workers, w)
-	h.admit(w.slot)
+	h.admit(w.slot, w.died)
 	go w.run() // ends when the worker dies
 }
 

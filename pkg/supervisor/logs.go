@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 
 const (
 	maxLine   = 16 << 10 // longer lines of a worker are cut in pieces
+	pipeSize  = 64 << 10 // what a pipe holds
 	lastLines = 20       // how many lines are kept to explain a worker's death
 )
 
@@ -61,7 +63,17 @@ func (p *logPipe) run() {
 	if err != nil {
 		return
 	}
-	_ = raw.Read(func(fd uintptr) bool { return !p.drainFrom(int(fd)) })
+	_ = raw.Read(func(fd uintptr) (ended bool) {
+		for {
+			switch p.read(int(fd)) {
+			case pipeEmpty:
+				return false
+			case pipeEnded:
+				return true
+			case pipeFull:
+			}
+		}
+	})
 }
 
 // drain hands on the lines that are there already, without waiting.
@@ -70,26 +82,40 @@ func (p *logPipe) drain() {
 	if err != nil {
 		return
 	}
-	_ = raw.Control(func(fd uintptr) { p.drainFrom(int(fd)) })
+	_ = raw.Control(func(fd uintptr) { p.read(int(fd)) })
 }
 
-// drainFrom reports whether more may come.
-func (p *logPipe) drainFrom(fd int) bool {
+// pipeState is how a read has left the pipe.
+type pipeState int
+
+const (
+	pipeEmpty pipeState = iota // there was no more
+	pipeFull                   // there may be more
+	pipeEnded                  // there will be no more
+)
+
+// read takes in at most what a pipe holds: a child of the app may print without
+// end, and whoever else waits for the lock must come to it.
+func (p *logPipe) read(fd int) pipeState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !p.closed {
+	for left := pipeSize; left > 0; {
+		if p.closed {
+			return pipeEnded
+		}
 		n, err := unix.Read(fd, p.buf[:])
 		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			return true
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			return pipeEmpty
 		case err != nil || n == 0:
-			return false
+			return pipeEnded
 		default:
 			p.split(p.buf[:n])
+			left -= n
 		}
 	}
-	return false
+	return pipeFull
 }
 
 func (p *logPipe) split(b []byte) {
@@ -115,19 +141,25 @@ func (p *logPipe) split(b []byte) {
 
 // readMark takes in the rest of a mark; what turns out to be none is text.
 func (p *logPipe) readMark(b []byte) (rest []byte) {
-	end := bytes.IndexByte(b, markEnd)
-	switch {
-	case end >= 0 && end < maxMark:
-		p.printer = string(append(p.mark[1:], b[:end]...))
-		b = b[end+1:]
-	case len(p.mark)+len(b) < maxMark:
-		p.mark = append(p.mark, b...)
-		return nil
-	default:
-		p.text(p.mark)
+	for i, c := range b {
+		switch {
+		case c == markEnd:
+			p.printer = string(p.mark[1:])
+			p.mark = p.mark[:0]
+			return b[i+1:]
+		case c <= ' ' || c > '~' || len(p.mark) == maxMark:
+			p.unmark()
+			return b[i:]
+		}
+		p.mark = append(p.mark, c)
 	}
+	return nil
+}
+
+// unmark makes text of what began like a mark.
+func (p *logPipe) unmark() {
+	p.text(p.mark)
 	p.mark = p.mark[:0]
-	return b
 }
 
 func (p *logPipe) text(b []byte) {
@@ -162,11 +194,12 @@ func (p *logPipe) finish() []string {
 	p.drain()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.unmark()
 	if len(p.partial) > 0 {
 		p.line()
 	}
 	last := p.last
-	p.last, p.mark, p.printer = nil, p.mark[:0], ""
+	p.last, p.printer = nil, ""
 	return last
 }
 

@@ -79,15 +79,21 @@ func (s *Supervisor) receive(slot *slot, f psgi.Frame) error {
 		return err
 	}
 	if f.Flags&psgi.FlagLeaving != 0 {
-		s.post(func() { s.applyTo(slot, leaving) })
+		s.post(func() { s.workerLeaves(slot) })
 	}
 	return nil
 }
 
-func (s *Supervisor) applyTo(slot *slot, e event) {
-	if w := s.workers[slot]; w != nil {
-		s.apply(w, e)
+// workerLeaves notes that a worker ends by itself, which it may have done already.
+func (s *Supervisor) workerLeaves(slot *slot) {
+	w := s.workers[slot]
+	if w == nil {
+		return
 	}
+	if w.cause == "" {
+		w.cause = causeHarakiri
+	}
+	s.apply(w, leaving)
 }
 
 // workerBroken ends a worker that does not keep to the protocol.

@@ -40,7 +40,7 @@ func (d *dispatcher) lookup(s *slot, id uint32) (*call, error) {
 // requestID is the name of the request with that number, or "".
 func (d *dispatcher) requestID(s *slot, id uint32) string {
 	if c, err := d.lookup(s, id); err == nil {
-		return c.request.ID
+		return c.name
 	}
 	return s.requestID() // it cleans up after its response
 }
@@ -60,13 +60,13 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 	r := &psgi.Response{Status: head.Status, Header: head.Header, Worker: s.number, Generation: s.generation}
 
 	if f.Flags&psgi.FlagEnd == 0 {
-		c.stream = newStream(c.ctx, func() { d.abandon(c) })
-		r.Body, r.Stream = c.stream, f.Flags&psgi.FlagStream != 0
 		d.mu.Lock()
+		c.stream = newStream(c.ctx, s.dead, func() { d.abandon(c) })
+		r.Body, r.Stream = c.stream, f.Flags&psgi.FlagStream != 0
 		d.hold(s)
 		d.feed()
+		d.deliver(c, r, nil)
 		d.mu.Unlock()
-		c.answer(r, nil)
 		c.stream.push(head.Body)
 		return nil
 	}
@@ -77,13 +77,26 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 		body := wholeBody(slices.Clone(head.Body))
 		r.Body, r.Whole = &body, true
 	}
+	d.mu.Lock()
+	d.deliver(c, r, err)
+	d.mu.Unlock()
 	d.finish(s, c, f.Flags, head.AppTime)
-	if err != nil {
-		c.answer(nil, err)
-	} else {
-		c.answer(r, nil)
-	}
 	return nil
+}
+
+// deliver answers a call, unless its client has left: then nobody takes the
+// response, and it is closed here.
+func (d *dispatcher) deliver(c *call, r *psgi.Response, err error) {
+	switch {
+	case err != nil:
+		c.answer(nil, err)
+	case !c.abandoned:
+		c.answer(r, nil)
+	case c.stream != nil:
+		close(c.stream.gone)
+	default:
+		_ = r.Body.Close()
+	}
 }
 
 // takeFile opens the file that the worker holds open as its response's body, and
@@ -149,8 +162,8 @@ func (d *dispatcher) receiveInfo(s *slot, f psgi.Frame) error {
 	if err != nil {
 		return err
 	}
-	if inform := c.request.Inform; inform != nil && c.stream == nil && c.ctx.Err() == nil {
-		inform(status, header)
+	if c.inform != nil && c.stream == nil && c.ctx.Err() == nil {
+		c.inform(status, header)
 	}
 	return nil
 }
@@ -165,7 +178,7 @@ func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Durati
 	if flags&psgi.FlagCleanup != 0 {
 		s.cleaning = true
 		d.hold(s)
-		s.current.Store(&c.request.ID)
+		s.current.Store(&c.name)
 		d.feed()
 		return
 	}
@@ -203,11 +216,11 @@ func (s *dispatchState) learn(took time.Duration) {
 	s.estimate += (min(took, longest) - s.estimate) / 8
 }
 
-// admit puts a worker that is ready to use.
-func (d *dispatcher) admit(s *slot) {
+// admit puts a worker that is ready to use; dead is closed when it has ended.
+func (d *dispatcher) admit(s *slot, dead <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.dispatchState = dispatchState{ready: true, estimate: unknown}
+	s.dispatchState = dispatchState{ready: true, dead: dead, estimate: unknown}
 	d.slots = append(d.slots, s)
 	d.feed()
 }
@@ -235,7 +248,7 @@ func (d *dispatcher) lost(s *slot) []string {
 	var ids []string
 	for _, c := range s.sent {
 		if !c.abandoned {
-			ids = append(ids, c.request.ID)
+			ids = append(ids, c.name)
 		}
 		c.fail(psgi.ErrWorkerDied)
 	}

@@ -44,7 +44,7 @@ func newSlot(number, generation int, onLine func(s *slot, line, request string))
 // noteCurrent sets current after a change of sent.
 func (s *slot) noteCurrent() {
 	if len(s.sent) == 1 {
-		s.current.Store(&s.sent[0].request.ID)
+		s.current.Store(&s.sent[0].name)
 	} else {
 		s.current.Store(nil)
 	}
@@ -65,11 +65,12 @@ func (s *slot) close() {
 
 // dispatchState is what the dispatcher knows of the worker in a slot.
 type dispatchState struct {
-	ready    bool          // the worker takes requests
-	held     bool          // nothing is sent ahead: it streams, cleans up, or takes long
-	cleaning bool          // its response is out, it is not idle yet
-	sent     []*call       // sent and not finished; the first one is being run
-	bytes    int           // what the frames in sent add up to
-	since    time.Time     // when the first of sent became the first
-	estimate time.Duration // what a request takes, by experience
+	ready    bool            // the worker takes requests
+	dead     <-chan struct{} // closed when the worker has ended
+	held     bool            // nothing is sent ahead: it streams, cleans up, or takes long
+	cleaning bool            // its response is out, it is not idle yet
+	sent     []*call         // sent and not finished; the first one is being run
+	bytes    int             // what the frames in sent add up to
+	since    time.Time       // when the first of sent became the first
+	estimate time.Duration   // what a request takes, by experience
 }

@@ -252,8 +252,8 @@ func (s *Supervisor) view() view {
 		return v
 	}
 	for _, w := range s.workers {
-		if w.state == booting || w.state == ready {
-			v.alive++
+		if w.state == booting || w.state == ready || w.state == gone {
+			v.alive++ // one that is gone counts until it is known why
 		}
 	}
 	return v
@@ -272,7 +272,7 @@ func (s *Supervisor) spawn() bool {
 		if s.workers[slot] != nil {
 			continue
 		}
-		w := &worker{slot: slot, born: time.Now()}
+		w := &worker{slot: slot, born: time.Now(), dead: make(chan struct{})}
 		if s.options.StartTimeout > 0 {
 			w.deadline = w.born.Add(s.options.StartTimeout)
 		}

@@ -30,6 +30,8 @@ type worker struct {
 	message  string    // what Perl said when it could not load the app
 	status   unix.WaitStatus
 	reaped   bool
+	dead     chan struct{} // closed when it has ended
+	booting  bool          // it ended before it was ready
 }
 
 // apply moves a worker on and does what the table of its life asks for.
@@ -42,7 +44,7 @@ func (s *Supervisor) apply(w *worker, e event) {
 	switch effect {
 	case nothing:
 	case admit:
-		s.dispatcher.admit(w.slot)
+		s.dispatcher.admit(w.slot, w.dead)
 		s.log.Info("worker ready", zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation),
 			zap.Int("pid", w.pid), zap.Duration("boot_time", time.Since(w.born)))
 		s.workerBooted()
@@ -80,29 +82,37 @@ func (s *Supervisor) signal(w *worker, sig unix.Signal) {
 	}
 }
 
-// bury logs how a worker ended and accounts for its failure. Its slot is free
-// when its reader has taken in the last frame.
+// bury begins a worker's burial: its slot's reader is woken, to take in what the
+// worker has left. Only then is it known why it ended.
 func (s *Supervisor) bury(w *worker, before state) {
+	w.booting = before == booting
+	if w.pid == 0 {
+		s.settle(w)
+		s.free(w)
+		return
+	}
+	close(w.dead)
+	if err := w.slot.socket.wake(); err != nil {
+		s.log.Error("slot lost", zap.Int("worker", w.slot.number), zap.Error(err))
+	}
+}
+
+// settle decides why a worker ended, and accounts for a failure.
+func (s *Supervisor) settle(w *worker) {
 	if w.cause == "" {
-		if w.cause = causeCrashed; before == booting {
+		if w.cause = causeCrashed; w.booting {
 			w.cause = causeFailedToBoot
 		}
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		s.workerFailed(w.born)
 	}
-	if w.pid == 0 {
-		s.free(w)
-		return
-	}
-	if err := w.slot.socket.wake(); err != nil {
-		s.log.Error("slot lost", zap.Int("worker", w.slot.number), zap.Error(err))
-	}
 }
 
 // drained is called when the reader of a slot has taken in everything that its
 // dead worker left.
 func (s *Supervisor) drained(w *worker, last, lost []string) {
+	s.settle(w)
 	fields := []zap.Field{
 		zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation), zap.Int("pid", w.pid),
 		zap.String("cause", w.cause), zap.String("status", describe(w.status)),
