@@ -101,7 +101,7 @@ subtest 'a status that allows no body has none, and no header lines about one' =
         is field($response, 'etag'), '"x"', 'what is not about the body stays';
         is get('/text')->{body}, 'text', 'and no body that the next response would begin with';
     }
-    my $event = $daemon->wait_for_log(qr/response has a body where its status allows none/);
+    my $event = $daemon->wait_for_log(qr/response has what its status does not allow/);
     is_deeply $event->{dropped}, [qw(Content-Type Content-Length body)], 'the log says what was left out';
     ok $event->{request_id}, 'and for which request';
 };

@@ -26,6 +26,9 @@ type stopping struct {
 
 func main() {
 	keepFromWorkers()
+	// Whoever reads the log may go away: then a write of it fails, and no more. A
+	// handler does it, as an ignored signal would be ignored in the workers, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
 }

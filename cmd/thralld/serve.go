@@ -30,7 +30,8 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 		return err
 	}
 	workers := supervisor.New(supervisorOptions(cfg, log, newAppLogger(cfg, in.std)))
-	if err := startApp(ctx, cfg, workers); err != nil {
+	front := server.New(serverOptions(cfg, log, workers))
+	if err := start(ctx, cfg, front, workers); err != nil {
 		closeAll(listeners)
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
@@ -40,7 +41,6 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	}
 
 	// From here on only time and signals end the daemon.
-	front := server.New(serverOptions(cfg, log, workers))
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(context.WithoutCancel(ctx), listeners...) }() // ends with Shutdown
 	for _, l := range listeners {
@@ -99,12 +99,25 @@ func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Lo
 	options := supervisorOptions(cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std))
 	options.Trial = true
 	workers := supervisor.New(options)
-	if err := startApp(ctx, cfg, workers); err != nil {
+	front := server.New(serverOptions(cfg, log, workers))
+	if err := start(ctx, cfg, front, workers); err != nil {
 		return err
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(cfg.StopTimeout))
 	defer cancel()
-	return workers.Stop(stopping)
+	return errors.Join(front.Shutdown(stopping), workers.Stop(stopping))
+}
+
+// start prepares the front and starts the workers, or leaves nothing behind.
+func start(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) error {
+	err := front.Prepare()
+	if err == nil {
+		err = startApp(ctx, cfg, workers)
+	}
+	if err != nil {
+		return errors.Join(err, front.Shutdown(context.WithoutCancel(ctx)))
+	}
+	return nil
 }
 
 // startApp starts the workers, with a kind word for who is in the wrong folder.

@@ -72,6 +72,9 @@ type Response struct {
 	Stream bool
 	// File is set, and Body empty, when the app's body is an open file.
 	File *File
+	// Failed means that the app died or broke the contract, which its log tells,
+	// and that this is the answer in its place.
+	Failed bool
 	// Worker and Generation tell, for the log, who answered.
 	Worker     int
 	Generation int

@@ -59,6 +59,7 @@ const (
 	FlagAbort   Flags = 1 << 4 // with End: the response is not complete
 	FlagSpooled Flags = 1 << 5 // Request: the body is the path of a spool file
 	FlagFile    Flags = 1 << 6 // Head: the body is an open file
+	FlagFailed  Flags = 1 << 7 // Head: the app failed, and this is the runtime's answer for it
 )
 
 // Frame is one message, still packed. Payload aliases the buffer that it was

@@ -29,7 +29,7 @@ var types = map[string]psgi.Type{
 
 var flags = map[string]psgi.Flags{
 	"END": psgi.FlagEnd, "STREAM": psgi.FlagStream, "CLEANUP": psgi.FlagCleanup, "LEAVING": psgi.FlagLeaving,
-	"ABORT": psgi.FlagAbort, "SPOOLED": psgi.FlagSpooled, "FILE": psgi.FlagFile,
+	"ABORT": psgi.FlagAbort, "SPOOLED": psgi.FlagSpooled, "FILE": psgi.FlagFile, "FAILED": psgi.FlagFailed,
 }
 
 // golden is one situation of testdata/frames; its README.md describes the keys.

@@ -63,7 +63,7 @@ func TestStatusWithoutBodyHasNoneAndNoFieldsAboutIt(t *testing.T) {
 			if r.Header.Get("ETag") != "x" || len(r.TransferEncoding) > 0 {
 				t.Errorf("header %v, coding %v", r.Header, r.TransferEncoding)
 			}
-			dropped := s.logged("response has a body where its status allows none").ContextMap()["dropped"]
+			dropped := s.logged("response has what its status does not allow").ContextMap()["dropped"]
 			if diff := cmp.Diff([]any{"Content-Type", "Content-Length", "body"}, dropped); diff != "" {
 				t.Error(diff)
 			}

@@ -21,7 +21,7 @@ var (
 // answer was not sent, or not whole; once t.begun, the connection must be cut.
 func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) error {
 	defer resp.Body.Close()
-	t.worker, t.generation = resp.Worker, resp.Generation
+	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
 
 	unchunk(resp)
 	method := t.x.request().method
@@ -34,7 +34,7 @@ func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) erro
 		return err
 	}
 	if len(p.dropped) > 0 {
-		s.log.Warn("response has a body where its status allows none",
+		s.log.Warn("response has what its status does not allow",
 			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
 	}
 	t.begin(p.head)

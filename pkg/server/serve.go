@@ -23,6 +23,7 @@ type task struct {
 
 	unread bool // the body, or a part of it, is still to come
 	begun  bool // the response's head is out
+	failed bool // the app did, and the response stands in for its own
 	status int
 
 	worker, generation int // who answered; zero while nobody has
@@ -109,6 +110,8 @@ var parcels = sync.Pool{New: func() any { return new(parcel) }}
 // report logs how a task ended.
 func (s *Server) report(t *task, err error) {
 	switch {
+	case err == nil && t.failed:
+		s.log.Error("app failed", append(t.fields(), zap.Int("status", t.status))...)
 	case err == nil:
 		if entry := s.log.Check(zap.DebugLevel, "request served"); entry != nil {
 			entry.Write(append(t.fields(), zap.Int("status", t.status), zap.Duration("duration", time.Since(t.start)))...)

@@ -86,6 +86,13 @@ func New(opts Options) *Server {
 	return s
 }
 
+// Prepare does what can fail in Serve although the listeners are sound: it makes
+// the spool folder, which Shutdown removes. Serve does it, too.
+func (s *Server) Prepare() error {
+	_, err := s.spool.ready()
+	return err
+}
+
 // Serve accepts connections until ctx is done or Shutdown is called, and then
 // returns nil; or until one of the listeners fails, and then returns its error,
 // or nil if it was closed by somebody else. In any case all of them are closed
@@ -97,7 +104,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 			_ = l.Close()
 		}
 	}
-	if _, err := s.spool.ready(); err != nil {
+	if err := s.Prepare(); err != nil {
 		closeAll()
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // then frames it as the client can take it, which may be HTTP/1.0.
 func unchunk(resp *psgi.Response) {
 	coding, _ := resp.Header.Get("Transfer-Encoding")
-	if !equalFold(strings.Trim(coding, " \t"), "chunked") || resp.File != nil {
+	if !equalFold(strings.Trim(coding, " \t"), "chunked") || resp.Status == 204 || resp.Status == 304 {
 		return
 	}
 	source := &bodyReader{body: resp.Body}

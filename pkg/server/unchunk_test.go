@@ -60,3 +60,10 @@ func TestOldClientGetsWhatIsInTheAppsChunks(t *testing.T) {
 		t.Errorf("coding %v", r.TransferEncoding)
 	}
 }
+
+func TestAnswerWithoutBodyNeedsNoChunks(t *testing.T) {
+	for _, status := range []int{http.StatusNoContent, http.StatusNotModified} {
+		_, _, r := ask(t, inChunks(whole(status, "")))
+		r.wantStatus(t, status)
+	}
+}

@@ -58,6 +58,7 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 		return fmt.Errorf("%w: a second head for request %d", psgi.ErrFrame, f.ID)
 	}
 	r := &psgi.Response{Status: head.Status, Header: head.Header, Worker: s.number, Generation: s.generation}
+	r.Failed = f.Flags&psgi.FlagFailed != 0
 
 	if f.Flags&psgi.FlagEnd == 0 {
 		d.mu.Lock()
@@ -78,9 +79,9 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 		r.Body, r.Whole = &body, true
 	}
 	d.mu.Lock()
-	d.deliver(c, r, err)
-	d.mu.Unlock()
+	defer d.mu.Unlock()
 	d.finish(s, c, f.Flags, head.AppTime)
+	d.deliver(c, r, err) // after it: who asks again at once finds the worker idle
 	return nil
 }
 
@@ -139,9 +140,8 @@ func (d *dispatcher) receiveBody(s *slot, f psgi.Frame) error {
 	}
 
 	d.mu.Lock()
-	took := time.Since(s.since) // the head told only when it began
+	d.finish(s, c, f.Flags, time.Since(s.since)) // the head told only when it began
 	d.mu.Unlock()
-	d.finish(s, c, f.Flags, took)
 	switch {
 	case f.Flags&psgi.FlagAbort != 0:
 		c.fail(psgi.ErrAborted)
@@ -171,8 +171,6 @@ func (d *dispatcher) receiveInfo(s *slot, f psgi.Frame) error {
 // finish takes a call off its worker, as its response is complete, and gives the
 // worker more to do unless it says that it is still busy.
 func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	s.remove(c.id)
 	s.learn(took)
 	if flags&psgi.FlagCleanup != 0 {

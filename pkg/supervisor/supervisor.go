@@ -212,7 +212,11 @@ func (s *Supervisor) expire() {
 }
 
 func (s *Supervisor) loadTimeout() string {
-	return fmt.Sprintf("%s did not finish loading within %s (start_timeout)", s.options.Boot.App, s.options.StartTimeout)
+	app := s.options.Boot.App
+	if app == "" {
+		app = "the code of -e"
+	}
+	return fmt.Sprintf("%s did not finish loading within %s (start_timeout)", app, s.options.StartTimeout)
 }
 
 // reconcile brings what is there closer to what should be, and returns when to
@@ -375,7 +379,7 @@ func bootError(app string, w *worker, last []string) error {
 
 // loadError names the app where Perl's message does not.
 func loadError(app, message string) error {
-	if strings.Contains(message, app) {
+	if strings.Contains(message, app) || app == "" {
 		return errors.New(message)
 	}
 	return fmt.Errorf("cannot load %s: %s", app, message)

@@ -38,6 +38,8 @@ use constant {
     ABORT        => 1 << 4,
     SPOOLED      => 1 << 5,
     FILE         => 1 << 6,
+    FAILED       => 1 << 7,
+    FAILED       => 1 << 7,
 
     # What unpack makes of a REQUEST: flags, id, body, environment; and of a list.
     REQUEST_LAYOUT => 'x C x2 N N/a* (N/a*)*',
@@ -48,7 +50,7 @@ our @EXPORT_OK = qw(
     MAX_FRAME MAX_PIECE
     REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL
     BOOT SPAWN LOADED SPAWNED
-    END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE
+    END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE FAILED
     REQUEST_LAYOUT LIST_LAYOUT
     open_descriptor read_frame send_frame frame_header
     frame frame_list frame_process head_frame info_frame file_ref

@@ -51,7 +51,7 @@ sub answer {
 sub send_large {
     my ($self, $status, $headers, $whole) = @_;
     return $self->breach('the body holds a wide character: encode it') if !utf8::downgrade($whole, 1);
-    my @length = (grep { /^content-length$/i } @{$headers}) ? () : ('Content-Length' => length $whole);
+    my @length = has_header($headers, 'content-length', 'transfer-encoding') ? () : ('Content-Length' => length $whole);
     return $self->head(END_RESPONSE, $status, [@{$headers}, @length], '') if $self->is_head;
 
     $self->head(0, $status, [@{$headers}, @length], substr $whole, 0, MAX_PIECE) or return;
@@ -70,6 +70,7 @@ sub send_handle {
         return $self->{worker}->close_body($body);
     }
     return if $self->hand_over($status, $headers, $body);
+    $self->{busy} = CLEANUP if ref $body ne 'GLOB';    # its close may take long
     if (!eval { $self->pump($status, $headers, $body); 1 }) {
         $self->failed($@);
     }
@@ -120,13 +121,14 @@ sub piece {
 # objects with methods of their own, tied handles, layers that translate.
 sub hand_over {
     my ($self, $status, $headers, $body) = @_;
+    return 0 if has_header($headers, 'transfer-encoding');             # it holds the chunks, too
     return 0 if reftype $body ne 'GLOB' || tied *{$body} || !-f $body;
     return 0 if blessed $body && grep { $body->can($_) != IO::Handle->can($_) } qw(getline close);
     return 0 if grep                  { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($body);
     my $fd     = fileno $body;
     my $at     = tell $body;
     my $length = (-s _) - $at;
-    return 0 if !defined $fd || $fd < 0 || $at < 0 || $length < 0;
+    return 0 if !defined $fd || $fd < 0 || $at < 0 || $length <= 0;    # in /proc files seem empty
 
     $self->{worker}{held}{$self->{id}} = $body;
     $self->head(END_RESPONSE | FILE, $status, $headers, file_ref($fd, $at, $length))
@@ -174,14 +176,15 @@ sub stream {
 sub inform {
     my ($self, $status, $headers) = @_;
     return if $self->{state};
-    my $is_informational = defined $status && $status =~ /\A1[0-9]{2}\z/ && $status != 101;
+    my $is_informational = defined $status && $status =~ /\A1[0-9]{2}\z/ && $status > 101;
     my $breach
         = $is_informational
         ? breach_of_head($status, $headers)
-        : 'the status is ' . describe($status) . '; want a number from 100 to 199, and not 101';
+        : 'the status is ' . describe($status) . '; want a number from 102 to 199';
     die "psgix.informational: $breach\n" if $breach;
     my $frame = info_frame($self->{id}, $status, $headers);
     utf8::downgrade($frame, 1) or die "psgix.informational: a header holds a wide character\n";
+    die "psgix.informational: the headers are too large\n" if length $frame > MAX_FRAME;
     $self->{worker}->tell($frame);
     return;
 }
@@ -251,8 +254,9 @@ sub refuse {
     my ($self) = @_;
     return if $self->{state} eq 'done';
     return $self->end(ABORT) if $self->{state} eq 'open';
-    my $text = 'Internal Server Error';
-    return $self->head(END_RESPONSE, 500, ['Content-Type' => 'text/plain', 'Content-Length' => length $text], $text);
+    my $text    = 'Internal Server Error';
+    my @headers = ('Content-Type' => 'text/plain', 'Content-Length' => length $text);
+    return $self->head(END_RESPONSE | FAILED, 500, \@headers, $text);
 }
 
 sub is_head { return $_[0]{env}{REQUEST_METHOD} eq 'HEAD' }
@@ -274,6 +278,13 @@ sub breach_of_head {
         return $i % 2 ? "the value of the header $headers->[$i - 1] is undefined" : 'a header name is undefined';
     }
     return;
+}
+
+# has_header looks for one of some names, given in lower case.
+sub has_header {
+    my ($headers, @names) = @_;
+    my %wanted = map { $_ => 1 } @names;
+    return scalar grep { !($_ % 2) && $wanted{lc $headers->[$_]} } 0 .. $#{$headers};
 }
 
 sub is_handle {

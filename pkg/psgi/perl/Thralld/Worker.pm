@@ -57,6 +57,7 @@ sub run {
     $self->tell(frame_process(READY, 0, $$));
 
     until ($self->{leaving} || $self->{quit} && !%{$self->{held}}) {
+        $self->end_fork;    # a child of the app that has come this far has no business here
         my $frame = '';
         if (!eval { read_frame($self->{socket}, $frame); 1 }) {
             $self->complain('a signal handler of the app died between two requests', $@);
@@ -66,9 +67,12 @@ sub run {
         }
         next if !length $frame;
         my ($type, undef, $id) = frame_header($frame);
-        if   ($type == REQUEST) { $self->serve($frame) }
+        if   ($type == REQUEST) { $self->serve(\$frame) }
         else                    { $self->obey($type, $id) }
-        $self->serve(shift @{$self->{early}}) while @{$self->{early}};
+        while (@{$self->{early}}) {
+            my $early = shift @{$self->{early}};
+            $self->serve(\$early);
+        }
     }
 
     # What else is queued is for Go to take back: look, and read no request.
@@ -80,11 +84,12 @@ sub run {
     return;
 }
 
-# serve runs one request from its frame to the last cleanup handler.
+# serve runs one request from its frame to the last cleanup handler. It takes a
+# reference, as a stack trace shows arguments, and bodies hold passwords.
 sub serve {
-    my ($self) = @_;
+    my ($self, $frame) = @_;
     my $began = time;
-    my ($flags, $id, $body, %env) = (unpack(REQUEST_LAYOUT, $_[1]), @{$self->{shared_env}});
+    my ($flags, $id, $body, %env) = (unpack(REQUEST_LAYOUT, ${$frame}), @{$self->{shared_env}});
     $env{'psgi.version'}           = [1, 1];
     $env{'psgix.cleanup.handlers'} = [];
     local $Thralld::Log::id = $env{'thralld.request_id'};
@@ -123,7 +128,8 @@ sub clean_up {
 
 # log_line is psgix.logger.
 sub log_line {
-    my ($self,  $line)    = @_;
+    my ($self, $line) = @_;
+    return $self->complain(@{$line}{qw(level message)}) if $$ != $self->{pid};    # a child has no say
     my ($level, $message) = map { substr Thralld::App::message($_), 0, MAX_PIECE / 2 } @{$line}{qw(level message)};
     $self->tell(frame_list(LOG, $self->{response} ? $self->{response}{id} : 0, $level, $message));
     return;
@@ -133,7 +139,7 @@ sub log_line {
 sub tell {
     my ($self, $frame) = @_;
     $self->end_fork if $$ != $self->{pid};
-    send_frame($self->{socket}, $frame) or exit 0;    # the Go process is gone
+    send_frame($self->{socket}, $frame) or exit 0;                                # the Go process is gone
     return;
 }
 
@@ -191,6 +197,7 @@ sub close_body {
     my ($self, $body) = @_;
     return if !defined $body;
     eval { $body->close; 1 } or $self->complain('closing the response body failed', $@);
+    $self->end_fork;
     return;
 }
 

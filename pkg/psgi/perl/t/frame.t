@@ -14,7 +14,7 @@ ok(@golden > 20, 'there are golden frames');
 
 my @types = qw(REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL BOOT SPAWN LOADED SPAWNED);
 my %flags = map { ($_ eq 'END_RESPONSE' ? 'END' : $_) => Thralld::Frame->can($_)->() }
-    qw(END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE);
+    qw(END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE FAILED);
 
 # What Perl makes of the content, for each type that it sends.
 my %made = (

@@ -15,9 +15,9 @@ my @TEXT = ('Content-Type' => 'text/plain');
 subtest 'an object with getline is read to its end and closed once' => sub {
     my $slot     = Slot->new(sub { [200, [@TEXT], Body->new('one', 'two', 'three')] });
     my $response = $slot->call;
-    is($response->{body},  'onetwothree',         'body');
-    is($response->{flags}, STREAM | END_RESPONSE, 'each piece is to go out at once, and it ends');
-    is($slot->finish,      "closed\n",            'closed once');
+    is($response->{body},  'onetwothree',                   'body');
+    is($response->{flags}, STREAM | END_RESPONSE | CLEANUP, 'each piece is to go out at once, and it ends');
+    is($slot->finish,      "closed\n",                      'closed once');
 };
 
 my @pieces = (
@@ -230,8 +230,8 @@ subtest 'a worker that leaves by itself keeps the file until it has been opened'
 subtest 'a file with a header that is refused' => sub {
     my $slot     = Slot->new(sub { open my $fh, '<', "$file" or die; [200, ['X' => "\x{263a}"], $fh] });
     my $response = $slot->call;
-    is($response->{status}, 500,          'is a 500');
-    is($response->{flags},  END_RESPONSE, 'without the file');
+    is($response->{status}, 500,                   'is a 500');
+    is($response->{flags},  END_RESPONSE | FAILED, 'without the file');
     like($slot->finish, qr/a header holds a wide character/, 'and the worker can quit: nothing is held');
 };
 

@@ -63,6 +63,7 @@ my %strays = (
     'sends a hint' => sub { $_[0]{'psgix.informational'}->(103, []);                                 [200, [], []] },
     'logs'         => sub { $_[0]{'psgix.logger'}->({level => 'info', message => 'from the child'}); [200, [], []] },
 );
+my %said = (dies => "the app failed: the child failed\n", logs => "info: from the child\n");
 for my $name (sort keys %strays) {
     my $slot = Slot->new(sub {
         my ($env) = @_;
@@ -75,8 +76,25 @@ for my $name (sort keys %strays) {
     my $response = $slot->call;
     is($response->{body},             'the child ended with 0', "a child that $name: the parent answers");
     is(scalar @{$response->{frames}}, 1,                        "a child that $name: nobody else does");
-    is($slot->log, $name eq 'dies' ? "the app failed: the child failed\n" : '', "a child that $name: log");
+    is($slot->log,                    $said{$name} // '',       "a child that $name: log");
 }
+
+subtest 'a child forked while a body is closed takes no request' => sub {
+    {
+        package Forking::Body;    ## no critic (ProhibitMultiplePackages)
+        sub getline { my ($self) = @_; return shift @{$self} }
+        sub close   { my $pid = fork; die "child\n" if defined $pid && !$pid; waitpid $pid, 0; return }
+    }
+    my $slot = Slot->new(sub { [200, [@TEXT], bless ["pid $$"], 'Forking::Body'] });
+    is($slot->call->{body}, "pid $slot->{pid}", 'the parent answers') for 1 .. 3;
+};
+
+subtest 'a stack trace shows nothing of the request' => sub {
+    my $slot = Slot->new(sub { require Carp; [200, [@TEXT], [Carp::longmess('here')]] });
+    my $body = $slot->call(HTTP_COOKIE => 'SECRET', 'psgi.body' => 'SECRET')->{body};
+    like($body, qr/Thralld::Worker::serve/, 'it comes as far as the runtime');
+    unlike($body, qr/SECRET/, 'which passes references');
+};
 
 subtest 'a child forked in mid-stream' => sub {
     my $slot = Slot->new(sub {

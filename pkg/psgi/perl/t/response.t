@@ -115,7 +115,11 @@ my @breaches = (
     for my $i (0 .. $#breaches) {
         my $want     = $breaches[$i][1];
         my $response = $slot->call(PATH_INFO => "/$i");
-        is_deeply([@{$response}{qw(status body flags)}], [500, 'Internal Server Error', END_RESPONSE], "500: $want");
+        is_deeply(
+            [@{$response}{qw(status body flags)}],
+            [500, 'Internal Server Error', END_RESPONSE | FAILED],
+            "500: $want"
+        );
         my $log = $slot->log;
         like($log, qr/\Athe app broke the PSGI contract: \Q$want\E/, "log: $want");
         is($log =~ tr/\n//, 1, 'in one line');
