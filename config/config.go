@@ -107,8 +107,8 @@ type Config struct {
 	StopTimeout Duration `toml:"stop_timeout" arg:"TIME" default:"30s" help:"how long a graceful stop waits for requests; 0 does not wait"`
 
 	// ErrRespawnInterval is the least delay before a worker that failed is replaced.
-	// 0 replaces it at once.
-	ErrRespawnInterval Duration `toml:"err_respawn_interval" arg:"TIME" default:"0s" help:"least delay after a worker that failed; 0 is none"`
+	// With 0 only failures in a row are delayed, from 0.1 s up to 30 s.
+	ErrRespawnInterval Duration `toml:"err_respawn_interval" arg:"TIME" default:"0s" help:"least delay after a worker that failed; 0: only after several in a row"`
 
 	// SpoolDir is the absolute path of the folder for bodies too large for memory.
 	// Empty is the system's folder for temporary files.

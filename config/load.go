@@ -45,11 +45,32 @@ func Load(file string, settings []Setting) (*Config, error) {
 		l.file(file, cwd)
 	}
 	l.settings(settings, false, cwd)
+	l.addresses(settings)
 
 	if len(l.mistakes) > 0 {
 		return nil, l.mistakes
 	}
 	return l.cfg, nil
+}
+
+// addresses lets an address of the command line win over every address of the
+// file, whichever of the keys for addresses either of them uses.
+func (l *loader) addresses(settings []Setting) {
+	given := map[string]bool{}
+	for _, s := range settings {
+		if k, ok := find(s.Key); ok && !s.Environ {
+			given[k.Name] = true
+		}
+	}
+	if given["listen"] || !given["socket"] && !given["host"] && !given["port"] {
+		return
+	}
+	l.cfg.Listen = nil
+	delete(l.cfg.origins, "listen")
+	if !given["socket"] {
+		l.cfg.Socket = ""
+		delete(l.cfg.origins, "socket")
+	}
 }
 
 // A loader lays one layer after the other over cfg, and goes on after a mistake.

@@ -190,3 +190,32 @@ func write(t *testing.T, text string) (file string) {
 	}
 	return file
 }
+
+func TestAddressOfTheCommandLineWinsOverEveryAddressOfTheFile(t *testing.T) {
+	for name, test := range map[string]struct {
+		file     string
+		settings []Setting
+		want     []string
+	}{
+		"a port over listen":      {`listen = ["127.0.0.1:1"]`, []Setting{{Key: "port", Value: "2"}}, []string{":2"}},
+		"a host over a socket":    {`socket = "/run/x"`, []Setting{{Key: "host", Value: "::1"}}, []string{"[::1]:5000"}},
+		"a socket over listen":    {`listen = [":1"]`, []Setting{{Key: "socket", Value: "/run/y"}}, []string{"/run/y"}},
+		"listen over all of them": {"port = 1\nsocket = '/run/x'", []Setting{{Key: "listen", Value: ":3"}}, []string{":3"}},
+		"the file's host stays":   {`host = "127.0.0.1"`, []Setting{{Key: "port", Value: "2"}}, []string{"127.0.0.1:2"}},
+		"nothing of it":           {`listen = [":1"]`, []Setting{{Key: "workers", Value: "2"}}, []string{":1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "thrall.toml")
+			if err := os.WriteFile(file, []byte(test.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := Load(file, test.settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, cfg.Listeners()); diff != "" {
+				t.Errorf("listeners (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -47,9 +47,9 @@ subtest 'a body is there while its request is run, for nobody else to read' => s
 };
 
 subtest 'what a daemon that was killed has left, the next one removes' => sub {
-    my $spool        = File::Temp->newdir;
-    my $killed       = start($spool);
-    my ($connection) = upload($killed);
+    my $spool  = File::Temp->newdir;
+    my $killed = start($spool);
+    my ($connection, $gate) = upload($killed);    # kept: without them the request ends
     $killed->kill_it;
     my ($left) = glob "$spool/*/*";
     is -s $left, length $LARGE, 'a body is left behind';
