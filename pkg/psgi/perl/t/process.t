@@ -81,9 +81,10 @@ for my $name (sort keys %strays) {
 
 subtest 'a child forked while a body is closed takes no request' => sub {
     {
+
         package Forking::Body;    ## no critic (ProhibitMultiplePackages)
         sub getline { my ($self) = @_; return shift @{$self} }
-        sub close   { my $pid = fork; die "child\n" if defined $pid && !$pid; waitpid $pid, 0; return }
+        sub close { my $pid = fork; die "child\n" if defined $pid && !$pid; waitpid $pid, 0; return }
     }
     my $slot = Slot->new(sub { [200, [@TEXT], bless ["pid $$"], 'Forking::Body'] });
     is($slot->call->{body}, "pid $slot->{pid}", 'the parent answers') for 1 .. 3;
