@@ -101,36 +101,27 @@ func TestRequestNeverReadByADeadWorkerIsRunByAnother(t *testing.T) {
 }
 
 func TestClientThatLeftLeavesTheQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, 1)
-		ctx, leave := context.WithCancel(t.Context())
-		h.order(t.Context(), "busy", 100*time.Millisecond)
-		left := h.order(ctx, "left", time.Millisecond)
-		stays := h.order(t.Context(), "stays", time.Millisecond)
-		leave()
-		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("left: %v", err)
-		}
-		h.succeed(stays)
-		h.expectRan("0:busy", "0:stays")
-	})
-}
-
-func TestClientThatLeftIsTakenBackFromTheWorkersQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHall(t, 1)
-		h.train(20 * time.Microsecond)
-		ctx, leave := context.WithCancel(t.Context())
-		h.order(t.Context(), "busy", 500*time.Microsecond)
-		left := h.order(ctx, "left", time.Millisecond)
-		stays := h.order(t.Context(), "stays", time.Millisecond)
-		leave()
-		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("left: %v", err)
-		}
-		h.succeed(stays)
-		h.expectRan("0:busy", "0:stays")
-	})
+	for name, training := range map[string]time.Duration{
+		"of those who wait for a worker": 10 * time.Millisecond,
+		"of a worker, taken back":        20 * time.Microsecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHall(t, 1)
+				h.train(training)
+				ctx, leave := context.WithCancel(t.Context())
+				h.order(t.Context(), "busy", 500*time.Microsecond)
+				left := h.order(ctx, "left", time.Millisecond)
+				stays := h.order(t.Context(), "stays", time.Millisecond)
+				leave()
+				if err := <-left; !errors.Is(err, context.Canceled) {
+					t.Errorf("left: %v", err)
+				}
+				h.succeed(stays)
+				h.expectRan("0:busy", "0:stays")
+			})
+		})
+	}
 }
 
 func TestWorkerIsToldThatTheClientOfItsRequestHasLeft(t *testing.T) {
