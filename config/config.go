@@ -16,120 +16,218 @@ import (
 type Config struct {
 	// App is the PSGI application: the absolute path of a file, or the name of a
 	// class such as MyApp::Web. It is not used when Eval is set.
-	App string `toml:"app" short:"a" arg:"FILE" default:"app.psgi" path:"app" help:"the application: a file, or a class such as MyApp::Web"`
+	App string `toml:"app" short:"a" arg:"FILE" default:"app.psgi" path:"app" apply:"workers" help:"the application: a file, or a class such as MyApp::Web"`
 
 	// Eval is Perl code whose last value is the application, inside a Plack::Builder
 	// block. Empty means that App is loaded instead.
-	Eval string `toml:"eval" short:"e" arg:"CODE" help:"run this Perl code as the application (needs Plack::Builder)"`
+	Eval string `toml:"eval" short:"e" arg:"CODE" apply:"workers" help:"run this Perl code as the application (needs Plack::Builder)"`
 
 	// Include lists absolute folders that are put in front of @INC, in this order.
-	Include []string `toml:"include" short:"I" arg:"DIR" path:"file" help:"put a folder in front of @INC (repeatable)"`
+	Include []string `toml:"include" short:"I" arg:"DIR" path:"file" apply:"workers" help:"put a folder in front of @INC (repeatable)"`
 
 	// Modules are loaded before the application, as perl's -M does: Foo, or
 	// Foo=bar,baz to import names.
-	Modules []string `toml:"modules" short:"M" arg:"MODULE" help:"load a module first: Foo, or Foo=bar,baz (repeatable)"`
+	Modules []string `toml:"modules" short:"M" arg:"MODULE" apply:"workers" help:"load a module first: Foo, or Foo=bar,baz (repeatable)"`
 
 	// Env is what the application finds in PLACK_ENV. In development the middleware
 	// for developers is put around it.
-	Env string `toml:"env" short:"E" arg:"NAME" default:"deployment" env:"PLACK_ENV" help:"the environment: deployment, development or a name of yours"`
+	Env string `toml:"env" short:"E" arg:"NAME" default:"deployment" env:"PLACK_ENV" apply:"workers" help:"the environment: deployment, development or a name of yours"`
 
 	// DefaultMiddleware allows the middleware that Env asks for.
-	DefaultMiddleware bool `toml:"default_middleware" default:"true" help:"wrap the application in the middleware of its environment"`
+	DefaultMiddleware bool `toml:"default_middleware" default:"true" apply:"workers" help:"wrap the application in the middleware of its environment"`
 
 	// Path is where the application is mounted. It starts with a slash, and ends
 	// with none unless it is "/" itself.
-	Path string `toml:"path" arg:"PATH" default:"/" help:"the path at which the application is mounted"`
+	Path string `toml:"path" arg:"PATH" default:"/" apply:"live" help:"the path at which the application is mounted"`
 
 	// Perl is the interpreter: a name to look up in PATH, or an absolute path.
-	Perl string `toml:"perl" arg:"PROGRAM" default:"perl" path:"program" help:"the perl to run"`
+	Perl string `toml:"perl" arg:"PROGRAM" default:"perl" path:"program" apply:"workers" help:"the perl to run"`
 
 	// Preload loads the application once and forks workers from it, which saves
 	// memory; what it opens while loading is then shared between the workers.
-	Preload bool `toml:"preload" default:"false" help:"load the application once, before the workers are forked"`
+	Preload bool `toml:"preload" default:"false" apply:"workers" help:"load the application once, before the workers are forked"`
 
 	// Workers is how many processes run the application. Each runs one request at a
 	// time. Too few make requests wait, too many take memory.
-	Workers int `toml:"workers" alias:"max_workers" arg:"N" default:"10" min:"1" max:"1000" zero:"Thrall's 0 meant no children, but thralld always runs the app in workers" help:"how many worker processes run the application"`
+	Workers int `toml:"workers" alias:"max_workers" arg:"N" default:"10" min:"1" max:"1000" zero:"Thrall's 0 meant no children, but thralld always runs the app in workers" apply:"live" help:"how many worker processes run the application"`
+
+	// MinWorkers is how few workers are kept when there is little to do; between it
+	// and Workers there are as many as the load asks for. 0 keeps Workers always.
+	MinWorkers int `toml:"min_workers" arg:"N" default:"0" max:"1000" apply:"live" help:"keep as few workers as this when there is little to do; 0: all of them"`
+
+	// Threads is how many Perl threads of a worker run requests, each its own. More
+	// than 1 needs a perl that was built with threads, and an application that
+	// bears them.
+	Threads int `toml:"threads" arg:"N" default:"1" min:"1" max:"64" zero:"1 means no threads" apply:"workers" help:"how many requests a worker runs at a time, in Perl threads"`
+
+	// ThreadStackSize is the stack of each of several Threads. 0 is Perl's default.
+	ThreadStackSize Size `toml:"thread_stack_size" arg:"SIZE" default:"0B" max:"1GiB" apply:"workers" help:"stack of each thread, with several; 0 is perl's default"`
+
+	// MaxReqsPerChild is how many requests a worker runs before another takes its
+	// place. 0 is no limit.
+	MaxReqsPerChild int `toml:"max_reqs_per_child" alias:"max_requests" arg:"N" default:"1000" endless:"inf" apply:"live" help:"requests that a worker runs before it is replaced; 0 or inf is no limit"`
+
+	// MinReqsPerChild spreads the replacements: the limit of each worker is drawn
+	// from MinReqsPerChild to MaxReqsPerChild. 0 means that all have the same.
+	MinReqsPerChild int `toml:"min_reqs_per_child" arg:"N" default:"0" apply:"live" help:"draw the limit of each worker from this to max-reqs-per-child"`
+
+	// MaxLifetime is how old a worker gets before another takes its place. 0 is no
+	// limit.
+	MaxLifetime Duration `toml:"max_lifetime" arg:"TIME" default:"0s" apply:"live" help:"replace a worker that is as old as this; 0 is no limit"`
+
+	// MaxMemory is how much memory a worker may use before another takes its place:
+	// its proportional share (PSS), where pages that it shares with others count in
+	// part. 0 is no limit.
+	MaxMemory Size `toml:"max_memory" arg:"SIZE" default:"0B" apply:"live" help:"replace a worker that uses more memory (PSS) than this; 0 is no limit"`
+
+	// SpawnInterval is the least time from one new worker to the next, and in a roll
+	// from one retired worker to the next. 0 is as fast as they get ready.
+	SpawnInterval Duration `toml:"spawn_interval" arg:"TIME" default:"0s" apply:"live" help:"least time from one new or retired worker to the next; 0: none"`
+
+	// Probation is how long the first worker of a new generation has to stay alive,
+	// without requests, before the generation takes over. 0 trusts it at once.
+	Probation Duration `toml:"probation" arg:"TIME" default:"2s" apply:"live" help:"how long the first worker of a reload must live before others are replaced"`
+
+	// RequestTimeout is how long a worker may run one request, from its first byte
+	// to the last of the answer, before it is killed and the client is answered 504.
+	// 0 is no limit.
+	RequestTimeout Duration `toml:"request_timeout" arg:"TIME" default:"0s" apply:"live" help:"kill a worker that runs one request for longer than this; 0 is no limit"`
+
+	// SlowRequest is how long a request runs before the stack of its worker is
+	// logged. 0 logs none.
+	SlowRequest Duration `toml:"slow_request" arg:"TIME" default:"0s" apply:"live" help:"log where in the Perl code a request is that takes longer; 0: never"`
+
+	// MainThreadDelay is the period of housekeeping: memory, lifetimes and slow
+	// requests are looked at so often.
+	MainThreadDelay Duration `toml:"main_thread_delay" alias:"main_process_delay" arg:"TIME" default:"100ms" min:"10ms" max:"1m" zero:"housekeeping needs a period" apply:"live" help:"how often memory, age and slow requests of workers are looked at"`
 
 	// Host is the name or address to listen on, without brackets. Empty means every
 	// address of the machine.
-	Host string `toml:"host" short:"o" arg:"HOST" help:"the address to listen on; empty is all of them"`
+	Host string `toml:"host" short:"o" arg:"HOST" apply:"live" help:"the address to listen on; empty is all of them"`
 
 	// Port is the TCP port to listen on. 0 lets the kernel choose a free one.
-	Port int `toml:"port" short:"p" arg:"PORT" default:"5000" max:"65535" help:"the TCP port to listen on; 0 lets the kernel choose"`
+	Port int `toml:"port" short:"p" arg:"PORT" default:"5000" max:"65535" apply:"live" help:"the TCP port to listen on; 0 lets the kernel choose"`
 
 	// Socket is the absolute path of a unix socket to listen on instead of Host and
 	// Port, or @NAME in the abstract namespace. Empty means none.
-	Socket string `toml:"socket" short:"S" arg:"PATH" path:"socket" help:"a unix socket to listen on instead; @NAME is an abstract one"`
+	Socket string `toml:"socket" short:"S" arg:"PATH" path:"socket" apply:"live" help:"a unix socket to listen on instead; @NAME is an abstract one"`
 
 	// Listen holds every address to listen on, and takes the place of Host, Port and
-	// Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, or @NAME.
-	Listen []string `toml:"listen" short:"l" arg:"ADDRESS" path:"listen" help:"HOST:PORT, :PORT, a path or @NAME to listen on (repeatable)"`
+	// Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, or fd:N for a
+	// listening socket that was handed over as descriptor N.
+	Listen []string `toml:"listen" short:"l" arg:"ADDRESS" path:"listen" apply:"live" help:"HOST:PORT, :PORT, a path or @NAME to listen on (repeatable)"`
 
 	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones.
-	IPv6 bool `toml:"ipv6" default:"true" help:"listen on IPv6 too, where the machine has it"`
+	IPv6 bool `toml:"ipv6" default:"true" apply:"live" help:"listen on IPv6 too, where the machine has it"`
 
 	// Timeout is how long a client may stay silent during one read or write before
 	// its connection is closed; it does not limit a whole request. 0 is no limit, and
 	// lets stalled clients hold connections for ever.
-	Timeout Duration `toml:"timeout" arg:"TIME" default:"5m" help:"longest silence of a client within a request; 0 is no limit"`
+	Timeout Duration `toml:"timeout" arg:"TIME" default:"5m" apply:"live" help:"longest silence of a client within a request; 0 is no limit"`
 
 	// KeepaliveTimeout is how long an idle connection is kept for a next request.
 	// 0 closes every connection after its answer.
-	KeepaliveTimeout Duration `toml:"keepalive_timeout" arg:"TIME" default:"2s" help:"how long an idle connection is kept; 0 keeps none"`
+	KeepaliveTimeout Duration `toml:"keepalive_timeout" arg:"TIME" default:"2s" apply:"live" help:"how long an idle connection is kept; 0 keeps none"`
 
 	// MaxKeepaliveReqs is how many requests one connection may make. 1 turns
 	// keep-alive off, 0 is no limit.
-	MaxKeepaliveReqs int `toml:"max_keepalive_reqs" arg:"N" default:"0" help:"requests on one connection; 1 turns keep-alive off, 0 is no limit"`
+	MaxKeepaliveReqs int `toml:"max_keepalive_reqs" arg:"N" default:"0" apply:"live" help:"requests on one connection; 1 turns keep-alive off, 0 is no limit"`
 
 	// MaxHeaderBytes is the largest request line and header, in bytes. Beyond it the
 	// client is answered 414 or 431.
-	MaxHeaderBytes Size `toml:"max_header_bytes" arg:"SIZE" default:"64KiB" min:"1KiB" max:"128KiB" help:"largest request line and header"`
+	MaxHeaderBytes Size `toml:"max_header_bytes" arg:"SIZE" default:"64KiB" min:"1KiB" max:"128KiB" apply:"live" help:"largest request line and header"`
 
 	// MaxBodyBytes is the largest request body, in bytes. Beyond it the client is
 	// answered 413. 0 is no limit, and lets a client fill SpoolDir.
-	MaxBodyBytes Size `toml:"max_body_bytes" arg:"SIZE" default:"1GiB" help:"largest request body; 0 is no limit"`
+	MaxBodyBytes Size `toml:"max_body_bytes" arg:"SIZE" default:"1GiB" apply:"live" help:"largest request body; 0 is no limit"`
 
 	// MaxQueue is how many requests may wait for a worker. Further ones are answered
 	// 503 at once. 0 lets none wait.
-	MaxQueue int `toml:"max_queue" arg:"N" default:"1000" help:"requests that may wait for a worker; 0 lets none wait"`
+	MaxQueue int `toml:"max_queue" arg:"N" default:"1000" apply:"live" help:"requests that may wait for a worker; 0 lets none wait"`
 
 	// QueueTimeout is how long a request may wait for a worker before it is answered
 	// 503. 0 is no limit.
-	QueueTimeout Duration `toml:"queue_timeout" arg:"TIME" default:"30s" help:"how long a request may wait for a worker; 0 is no limit"`
+	QueueTimeout Duration `toml:"queue_timeout" arg:"TIME" default:"30s" apply:"live" help:"how long a request may wait for a worker; 0 is no limit"`
 
 	// StartTimeout is how long a worker may take to load the application. 0 is no
 	// limit.
-	StartTimeout Duration `toml:"start_timeout" arg:"TIME" default:"1m" help:"how long the application may take to load; 0 is no limit"`
+	StartTimeout Duration `toml:"start_timeout" arg:"TIME" default:"1m" apply:"live" help:"how long the application may take to load; 0 is no limit"`
 
 	// StopTimeout is how long a graceful stop waits for requests that are running
 	// before their workers are killed. 0 does not wait.
-	StopTimeout Duration `toml:"stop_timeout" arg:"TIME" default:"30s" help:"how long a graceful stop waits for requests; 0 does not wait"`
+	StopTimeout Duration `toml:"stop_timeout" arg:"TIME" default:"30s" apply:"live" help:"how long a graceful stop waits for requests; 0 does not wait"`
 
 	// ErrRespawnInterval is the least delay before a worker that failed is replaced.
 	// With 0 only failures in a row are delayed, from 0.1 s up to 30 s.
-	ErrRespawnInterval Duration `toml:"err_respawn_interval" arg:"TIME" default:"0s" help:"least delay after a worker that failed; 0: only after several in a row"`
+	ErrRespawnInterval Duration `toml:"err_respawn_interval" arg:"TIME" default:"0s" apply:"live" help:"least delay after a worker that failed; 0: only after several in a row"`
 
 	// SpoolDir is the absolute path of the folder for bodies too large for memory.
 	// Empty is the system's folder for temporary files.
-	SpoolDir string `toml:"spool_dir" arg:"DIR" path:"file" help:"folder for large bodies; empty is the system's temporary one"`
+	SpoolDir string `toml:"spool_dir" arg:"DIR" path:"file" apply:"live" help:"folder for large bodies; empty is the system's temporary one"`
 
 	// ServerSoftware is the Server header of answers to which the application gives
 	// none. Empty adds none.
-	ServerSoftware string `toml:"server_software" arg:"TEXT" default:"thralld" help:"the Server header where the application sends none; empty adds none"`
+	ServerSoftware string `toml:"server_software" arg:"TEXT" default:"thralld" apply:"live" help:"the Server header where the application sends none; empty adds none"`
+
+	// Watch applies changes of thrall.toml as soon as it is saved.
+	Watch bool `toml:"watch" default:"false" apply:"restart" help:"apply changes of thrall.toml when it is saved"`
+
+	// Reload swaps the application for its new code when one of its files is saved:
+	// for development.
+	Reload bool `toml:"reload" short:"r" default:"false" apply:"restart" help:"for development: reload when the app or its lib changes"`
+
+	// ReloadDirs lists absolute folders that Reload watches, too; with one it is on.
+	ReloadDirs []string `toml:"reload_dirs" alias:"Reload" short:"R" arg:"DIR" path:"file" split:"," apply:"restart" help:"like --reload, and watch this folder, too (repeatable)"`
+
+	// Daemonize makes the daemon go on in the background.
+	Daemonize bool `toml:"daemonize" short:"D" default:"false" apply:"restart" help:"go into the background once it serves"`
+
+	// PID is the absolute path of the file that holds the process id. Empty means
+	// none.
+	PID string `toml:"pid" arg:"FILE" path:"file" apply:"restart" help:"write the process id into this file"`
+
+	// Control is the absolute path of the socket by which thralld reload, status,
+	// stop and trace reach the daemon. Empty means ControlSocket's choice.
+	Control string `toml:"control" arg:"PATH" path:"file" apply:"restart" help:"the socket for thralld reload, status, stop and trace"`
+
+	// User is the name or number of the user that the daemon becomes, and so its
+	// workers, once the listeners are open. Empty means that it stays who it is,
+	// unless that is root.
+	User string `toml:"user" arg:"USER" apply:"restart" help:"become this user once the listeners are open"`
+
+	// Group names the group that the daemon becomes, and further ones after commas
+	// or blanks. Empty means the user's own.
+	Group string `toml:"group" arg:"GROUPS" apply:"restart" help:"become this group; more than one by commas"`
+
+	// AllowRoot lets workers run as root when User says so.
+	AllowRoot bool `toml:"allow_root" default:"false" apply:"restart" help:"let --user root be meant"`
+
+	// Umask is that of the daemon and its workers, in octal digits. Empty leaves it.
+	Umask string `toml:"umask" arg:"OCTAL" apply:"restart" help:"the umask of the daemon and its workers, in octal"`
+
+	// ErrorLog is the absolute path of the file for the log. Empty means STDERR.
+	ErrorLog string `toml:"error_log" arg:"FILE" path:"file" apply:"restart" help:"write the log to this file"`
+
+	// AccessLog is the absolute path of the file that gets a line for each request.
+	// Empty means none.
+	AccessLog string `toml:"access_log" arg:"FILE" path:"file" apply:"restart" help:"write a line for each request to this file"`
 
 	// Quiet keeps everything below a warning out of the log, whatever LogLevel says.
-	Quiet bool `toml:"quiet" short:"q" default:"false" env:"PLACK_QUIET" help:"log warnings and errors only"`
+	Quiet bool `toml:"quiet" short:"q" default:"false" env:"PLACK_QUIET" apply:"workers" help:"log warnings and errors only"`
 
 	// LogLevel is the least level that is logged.
-	LogLevel string `toml:"log_level" arg:"LEVEL" default:"info" oneof:"debug|info|warn|error" help:"debug, info, warn or error"`
+	LogLevel string `toml:"log_level" arg:"LEVEL" default:"info" oneof:"debug|info|warn|error" apply:"live" help:"debug, info, warn or error"`
 
 	// LogFormat is console (for people), json (for programs), or auto: console when
 	// the log is a terminal, else json.
-	LogFormat string `toml:"log_format" arg:"FORMAT" default:"auto" oneof:"auto|console|json" help:"auto, console or json"`
+	LogFormat string `toml:"log_format" arg:"FORMAT" default:"auto" oneof:"auto|console|json" apply:"restart" help:"auto, console or json"`
 
+	file    string            // the absolute path of thrall.toml, or ""
 	origins map[string]string // by key; a key that is missing has its default
 }
+
+// File is the absolute path of the thrall.toml that was read, or "".
+func (c *Config) File() string { return c.file }
 
 // Default returns the configuration of an empty thrall.toml and a bare command
 // line. Its paths are as they are written, not yet absolute.

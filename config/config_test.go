@@ -22,7 +22,7 @@ func seconds(n float64) Duration { return Duration(n * float64(time.Second)) }
 func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 	want := Config{
 		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
-		Workers: 10, Port: 5000, IPv6: true,
+		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true,
 		Timeout: seconds(300), KeepaliveTimeout: seconds(2),
 		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30,
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
@@ -116,7 +116,9 @@ func TestEmptyVariablesAreMissing(t *testing.T) {
 	}
 }
 
-func TestHandedOverListenersAreRefused(t *testing.T) {
-	refused(t, `SERVER_STARTER_PORT: got "fd:4"; listeners that another process hands over are not in this version of thralld; remove it`,
-		"", Environ([]string{"SERVER_STARTER_PORT=80=4"})...)
+func TestHandedOverListenersAreListenedOn(t *testing.T) {
+	cfg := load(t, "", Environ([]string{"SERVER_STARTER_PORT=80=4;/run/a=5"})...)
+	if diff := cmp.Diff([]string{"fd:4", "fd:5"}, cfg.Listeners()); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -22,6 +22,7 @@ var forms = map[string]form{
 	"include":         notEmpty,
 	"env":             notEmpty,
 	"server_software": headerForm,
+	"umask":           umaskForm,
 }
 
 var (
@@ -30,8 +31,8 @@ var (
 )
 
 const (
-	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, or @NAME"
-	handedOver   = "listeners that another process hands over are not in this version of thralld; remove it"
+	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, @NAME or fd:NUMBER"
+	handedOver   = "listeners that systemd hands over are not in this version of thralld; remove it"
 	abstractSign = "@"
 )
 
@@ -63,6 +64,13 @@ func moduleForm(text string) string {
 	return ""
 }
 
+func umaskForm(text string) string {
+	if mask, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || mask > 0o777) {
+		return "got " + got(text) + ", want octal digits from 0 to 777, such as \"027\""
+	}
+	return ""
+}
+
 func hostForm(text string) string {
 	bare := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
 	if strings.ContainsAny(bare, "/@ []") || (strings.Contains(bare, ":") && net.ParseIP(zoneless(bare)) == nil) {
@@ -86,8 +94,13 @@ func socketForm(text string) string {
 
 func listenForm(text string) string {
 	switch {
-	case strings.HasPrefix(text, "fd:"), strings.HasPrefix(text, "systemd:"):
+	case strings.HasPrefix(text, "systemd:"):
 		return "got " + got(text) + "; " + handedOver
+	case strings.HasPrefix(text, "fd:"):
+		if number, err := strconv.Atoi(text[len("fd:"):]); err != nil || number < 3 {
+			return "got " + got(text) + ", want the number of an open descriptor, 3 or more"
+		}
+		return ""
 	case strings.HasPrefix(text, abstractSign):
 		return socketForm(text)
 	case strings.Contains(text, ":/"):

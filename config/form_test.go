@@ -8,7 +8,7 @@ import (
 // form accepts and form refuses hold what the checks beyond types and ranges say.
 func TestFormsThatAreRight(t *testing.T) {
 	for key, texts := range map[string][]string{
-		"listen":          {":80", ":0", "localhost:80", "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "/run/a.sock", "./a", "a/b", "@web", "\x00web", `\0web`},
+		"listen":          {":80", ":0", "localhost:80", "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "fd:3", "/run/a.sock", "./a", "a/b", "@web", "\x00web", `\0web`},
 		"socket":          {"a.sock", "/run/a.sock", "@web", "\x00web", ""},
 		"host":            {"", "localhost", "127.0.0.1", "::1", "[::1]", "example.org"},
 		"modules":         {"Foo", "Foo::Bar", "Foo=bar,baz", "_x"},
@@ -26,7 +26,7 @@ func TestFormsThatAreRight(t *testing.T) {
 
 func TestFormsThatAreWrong(t *testing.T) {
 	for key, texts := range map[string][]string{
-		"listen":          {"", "80", "localhost", ":http", ":65536", ":-1", "::1:80", "unix:/run/a", "http://x:80", "@", "fd:3", "systemd:web", "a b:80", "x:"},
+		"listen":          {"", "80", "localhost", ":http", ":65536", ":-1", "::1:80", "unix:/run/a", "http://x:80", "@", "fd:2", "fd:x", "systemd:web", "a b:80", "x:"},
 		"socket":          {"@", "\x00", `\0`},
 		"host":            {"localhost:80", "a/b", "a b", "@x", "1:2"},
 		"modules":         {"", "-strict", "Foo Bar", "Foo::", "Foo;system", "3Foo"},
@@ -35,6 +35,7 @@ func TestFormsThatAreWrong(t *testing.T) {
 		"app":             {"", "  "},
 		"perl":            {""},
 		"include":         {""},
+		"umask":           {"8", "1000", "-1", "0o22", "u=rwx"},
 		"env":             {""},
 		"log_format":      {"", "JSON", "xml"},
 	} {

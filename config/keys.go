@@ -17,9 +17,12 @@ type Key struct {
 	Env     string   // environment variable that sets it, or ""
 	Help    string   // one line, lower case, without a full stop
 
+	Apply    Apply  // what a reload does with a change
 	min, max string // as text of the key's type; no min is 0, no max is no bound
 	oneOf    []string
 	zero     string // why 0 is refused, for a key whose least value is above 0
+	endless  string // a word that means 0, which is no limit, or ""
+	split    string // what stands between the items of a list in an option, or ""
 	path     string // how relative paths in it are made absolute, see resolve
 	typ      reflect.Type
 	field    int
@@ -61,7 +64,10 @@ var keys = sync.OnceValue(func() []Key {
 			max:     f.Tag.Get("max"),
 			oneOf:   words(f.Tag.Get("oneof")),
 			zero:    f.Tag.Get("zero"),
+			endless: f.Tag.Get("endless"),
+			split:   f.Tag.Get("split"),
 			path:    f.Tag.Get("path"),
+			Apply:   Apply(f.Tag.Get("apply")),
 			typ:     f.Type,
 			field:   f.Index[0],
 		})

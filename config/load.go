@@ -28,17 +28,25 @@ type Setting struct {
 // Relative paths in file start from its folder, those of settings from the
 // working directory. Load looks whether files exist but opens none besides file.
 //
-// When anything is wrong the error is a [Mistakes] with all of it, and there is
-// no configuration.
+// When anything is wrong the error is a [Mistakes] with all of it. The
+// configuration then is what could be understood, with defaults for the rest: it
+// may help to find a daemon, and must not be run.
 func Load(file string, settings []Setting) (*Config, error) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		cfg := Default()
+		return &cfg, Mistakes{{Origin: ".", Problem: "the working directory cannot be found: " + reason(err)}}
+	}
+	return LoadFrom(cwd, file, settings)
+}
+
+// LoadFrom is [Load] as if cwd, an absolute path, were the working directory. A
+// daemon reads its configuration again from where it was started, also when that
+// path leads to another folder by now.
+func LoadFrom(cwd, file string, settings []Setting) (*Config, error) {
 	cfg := Default()
 	l := loader{cfg: &cfg}
 	l.cfg.origins = map[string]string{}
-
-	cwd, err := os.Getwd()
-	if err != nil {
-		return nil, Mistakes{{Origin: ".", Problem: "the working directory cannot be found: " + reason(err)}}
-	}
 	l.defaults(cwd)
 	l.settings(settings, true, cwd)
 	if file != "" {
@@ -46,9 +54,11 @@ func Load(file string, settings []Setting) (*Config, error) {
 	}
 	l.settings(settings, false, cwd)
 	l.addresses(settings)
-
+	if len(l.mistakes) == 0 {
+		l.agree()
+	}
 	if len(l.mistakes) > 0 {
-		return nil, l.mistakes
+		return l.cfg, l.mistakes
 	}
 	return l.cfg, nil
 }
@@ -127,14 +137,15 @@ func (l *loader) settings(all []Setting, environ bool, cwd string) {
 // file lays thrall.toml. Mistakes show its name as it was given, origins its
 // absolute path, since they outlive the command that gave it.
 func (l *loader) file(name, cwd string) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		l.mistake(name, "cannot be read: "+reason(err))
-		return
-	}
 	absolute := name
 	if !filepath.IsAbs(name) {
 		absolute = filepath.Join(cwd, name)
+	}
+	l.cfg.file = absolute
+	data, err := os.ReadFile(absolute)
+	if err != nil {
+		l.mistake(name, "cannot be read: "+reason(err))
+		return
 	}
 
 	entries, mistakes := parseFile(name, string(data))

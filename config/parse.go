@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -19,12 +20,18 @@ func (k Key) fromTOML(raw any) (value any, ok bool) {
 	case int64:
 		return k.fromNumber(v)
 	case float64:
+		if k.endless != "" && math.IsInf(v, 1) {
+			return 0, true
+		}
 		if k.typ != reflect.TypeFor[Duration]() {
 			return nil, false
 		}
 		d, err := seconds2Duration(v)
 		return d, err == nil
 	case string:
+		if k.endless != "" && v == k.endless {
+			return 0, true
+		}
 		switch k.typ {
 		case reflect.TypeFor[string](), reflect.TypeFor[Duration](), reflect.TypeFor[Size]():
 			return k.fromText(v)
@@ -61,10 +68,16 @@ func fromArray(raw any) (value any, ok bool) {
 // the key's type; for a list, into a list of that one.
 func (k Key) fromText(text string) (value any, ok bool) {
 	var err error
+	if k.endless != "" && strings.EqualFold(text, k.endless) {
+		return 0, true
+	}
 	switch k.typ {
 	case reflect.TypeFor[string]():
 		return text, true
 	case reflect.TypeFor[[]string]():
+		if k.split != "" {
+			return strings.Split(text, k.split), true
+		}
 		return []string{text}, true
 	case reflect.TypeFor[bool]():
 		value, ok = switches[strings.ToLower(text)]
@@ -128,6 +141,9 @@ func (k Key) want() string {
 	case reflect.TypeFor[bool]():
 		return "true or false"
 	case reflect.TypeFor[int]():
+		if k.endless != "" {
+			return "a whole number" + k.bounds() + ", or " + k.endless
+		}
 		return "a whole number" + k.bounds()
 	case reflect.TypeFor[Duration]():
 		return `a time such as "1m30s" or a number of seconds` + k.bounds()

@@ -93,6 +93,28 @@ func TestOptionsOfThrallSetTheirKeys(t *testing.T) {
 		"--server-software Web/1":         entry{"server_software", "Web/1"},
 		"--server-software=":              entry{"server_software", ""},
 		"--max-header-bytes 2KiB":         entry{"max_header_bytes", "2KiB"},
+		"--max-reqs-per-child=100":        entry{"max_reqs_per_child", int64(100)},
+		"--max-requests inf":              entry{"max_reqs_per_child", int64(0)},
+		"--min-reqs-per-child=50":         entry{"min_reqs_per_child", int64(50)},
+		"--spawn-interval=1":              entry{"spawn_interval", "1s"},
+		"--main-thread-delay 0.1":         entry{"main_thread_delay", "100ms"},
+		"--main-process-delay=0.2":        entry{"main_thread_delay", "200ms"},
+		"--user www":                      entry{"user", "www"},
+		"--group a,b":                     entry{"group", "a,b"},
+		"--umask 022":                     entry{"umask", "022"},
+		"--daemonize":                     entry{"daemonize", true},
+		"-D":                              entry{"daemonize", true},
+		"--pid a":                         entry{"pid", here + "/a"},
+		"--error-log a":                   entry{"error_log", here + "/a"},
+		"--access-log=a":                  entry{"access_log", here + "/a"},
+		"-r":                              entry{"reload", true},
+		"--reload":                        entry{"reload", true},
+		"-R lib,t":                        entry{"reload_dirs", []any{here + "/lib", here + "/t"}},
+		"-Rlib -R t":                      entry{"reload_dirs", []any{here + "/lib", here + "/t"}},
+		"-L Restarter":                    entry{"reload", true},
+		"--thread-stack-size=64KiB":       entry{"thread_stack_size", "64KiB"},
+		"--threads 4":                     entry{"threads", int64(4)},
+		"-l fd:3":                         entry{"listen", []any{"fd:3"}},
 		"--max-queue=5 --queue-timeout=1": entry{"max_queue", int64(5)},
 	} {
 		settings, notices, err := settle(t, strings.Fields(line)...)
@@ -115,12 +137,9 @@ type entry struct {
 // Every option of Thrall and plackup that this version does not take yet.
 func TestOptionsOfLaterVersionsSaySo(t *testing.T) {
 	for _, line := range []string{
-		"--max-reqs-per-child=100", "--max-requests inf", "--min-reqs-per-child=50", "--spawn-interval=1",
-		"--main-thread-delay 0.1", "--main-process-delay=0.1", "--ssl", "--ssl=1", "--ssl 0", "--enable-ssl",
+		"--ssl", "--ssl=1", "--ssl 0", "--enable-ssl",
 		"--disable-ssl", "--ssl-key-file a", "--ssl-cert-file=a", "--ssl_ca_file=a", "--ssl-client-ca-file=a",
-		"--ssl-verify-mode=3", "--user www", "--group a,b", "--umask 022", "--daemonize", "-D", "--pid a",
-		"--error-log a", "--access-log=a", "-r", "--reload", "-R lib,t", "-Rlib", "-L Restarter",
-		"--thread-stack-size=1", "--threads 4", "-l fd:3", "--listen=systemd:web",
+		"--ssl-verify-mode=3", "--listen=systemd:web",
 	} {
 		_, _, err := settle(t, append(strings.Fields(line), "app.psgi")...)
 		if err == nil || !strings.HasPrefix(err.Error(), "--") ||

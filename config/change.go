@@ -1,0 +1,75 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Apply says what a reload does with a key whose value has changed.
+type Apply string
+
+const (
+	Live    Apply = "live"    // it takes effect at once, on what runs
+	Workers Apply = "workers" // it takes effect in new workers: a new generation is made
+	Restart Apply = "restart" // it cannot be applied: the daemon must be started anew
+)
+
+// Changes returns the keys whose values differ between two configurations, in
+// the order of [Keys].
+func Changes(from, to *Config) []Key {
+	var changed []Key
+	for _, k := range Keys() {
+		was, is := reflect.ValueOf(from.Value(k.Name)), reflect.ValueOf(to.Value(k.Name))
+		if was.Kind() == reflect.Slice && was.Len() == 0 && is.Len() == 0 {
+			continue // no list and an empty one are the same
+		}
+		if !reflect.DeepEqual(was.Interface(), is.Interface()) {
+			changed = append(changed, k)
+		}
+	}
+	return changed
+}
+
+// NeedWorkers reports whether one of the keys takes effect in new workers only.
+func NeedWorkers(changed []Key) bool {
+	return slices.ContainsFunc(changed, func(k Key) bool { return k.Apply == Workers })
+}
+
+// NeedRestart is an error that names every key whose change no reload can apply,
+// or nil when there is none. The values are those of to.
+func NeedRestart(changed []Key, to *Config) error {
+	var mistakes Mistakes
+	for _, k := range changed {
+		if k.Apply == Restart {
+			mistakes = append(mistakes, Mistake{
+				Origin: to.Origin(k.Name), Key: k.Name,
+				Problem: "got " + got(to.Value(k.Name)) + ", which needs a restart; nothing was changed",
+			})
+		}
+	}
+	if mistakes == nil {
+		return nil
+	}
+	return mistakes
+}
+
+// agree notes what is wrong between keys that are each right.
+func (l *loader) agree() {
+	c := l.cfg
+	for _, rule := range []struct {
+		broken      bool
+		key, beside string
+	}{
+		{c.MinWorkers > c.Workers, "min_workers", "workers"},
+		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
+	} {
+		if rule.broken {
+			l.mistakes = append(l.mistakes, Mistake{
+				Origin: c.Origin(rule.key), Key: rule.key,
+				Problem: fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
+					c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)),
+			})
+		}
+	}
+}
