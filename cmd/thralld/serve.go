@@ -29,9 +29,13 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	workers := supervisor.New(supervisorOptions(cfg, log, newAppLogger(cfg, in.std)))
+	workers, err := newSupervisor(cfg, log, newAppLogger(cfg, in.std))
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
 	front := server.New(serverOptions(cfg, log, workers))
-	if err := start(ctx, cfg, front, workers); err != nil {
+	if _, err := start(ctx, cfg, front, workers); err != nil {
 		closeAll(listeners)
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
@@ -96,36 +100,49 @@ func stop(force <-chan struct{}, timeout time.Duration, front *server.Server, wo
 
 // tryApp boots one worker and ends it: whether the app loads is then known.
 func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Logger) error {
-	options := supervisorOptions(cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std))
-	options.Trial = true
-	workers := supervisor.New(options)
-	front := server.New(serverOptions(cfg, log, workers))
-	if err := start(ctx, cfg, front, workers); err != nil {
+	workers, err := newSupervisor(cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std))
+	if err != nil {
 		return err
 	}
+	front := server.New(serverOptions(cfg, log, workers))
+	candidate, err := prepare(ctx, cfg, front, workers)
+	if err != nil {
+		return err
+	}
+	candidate.Drop()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(cfg.StopTimeout))
 	defer cancel()
 	return errors.Join(front.Shutdown(stopping), workers.Stop(stopping))
 }
 
 // start prepares the front and starts the workers, or leaves nothing behind.
-func start(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) error {
-	err := front.Prepare()
-	if err == nil {
-		err = startApp(ctx, cfg, workers)
-	}
+func start(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) (*supervisor.Roll, error) {
+	candidate, err := prepare(ctx, cfg, front, workers)
 	if err != nil {
-		return errors.Join(err, front.Shutdown(context.WithoutCancel(ctx)))
+		return nil, err
 	}
-	return nil
+	return candidate.Commit(supervisorSettings(cfg)), nil
 }
 
-// startApp starts the workers, with a kind word for who is in the wrong folder.
-func startApp(ctx context.Context, cfg *config.Config, workers *supervisor.Supervisor) error {
-	if cfg.Eval == "" && cfg.Origin("app") == "default" && missing(cfg.App) {
-		return fmt.Errorf("there is no %s; name the application, as in: thralld path/to/app.psgi", cfg.App)
+func prepare(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) (*supervisor.Candidate, error) {
+	err := front.Prepare()
+	var candidate *supervisor.Candidate
+	if err == nil {
+		candidate, err = prepareApp(ctx, cfg, workers)
 	}
-	return workers.Start(ctx)
+	if err != nil {
+		workers.Kill()
+		return nil, errors.Join(err, front.Shutdown(context.WithoutCancel(ctx)))
+	}
+	return candidate, nil
+}
+
+// prepareApp boots a worker, with a kind word for who is in the wrong folder.
+func prepareApp(ctx context.Context, cfg *config.Config, workers *supervisor.Supervisor) (*supervisor.Candidate, error) {
+	if cfg.Eval == "" && cfg.Origin("app") == "default" && missing(cfg.App) {
+		return nil, fmt.Errorf("there is no %s; name the application, as in: thralld path/to/app.psgi", cfg.App)
+	}
+	return workers.Prepare(ctx, plan(cfg))
 }
 
 func listen(cfg *config.Config) ([]net.Listener, error) {
@@ -171,8 +188,38 @@ func serverOptions(cfg *config.Config, log *zap.Logger, app psgi.App) server.Opt
 	return o
 }
 
-func supervisorOptions(cfg *config.Config, log, appLog *zap.Logger) supervisor.Options {
-	return supervisor.Options{
+func newSupervisor(cfg *config.Config, log, appLog *zap.Logger) (*supervisor.Supervisor, error) {
+	return supervisor.New(supervisor.Options{
+		Settings:    supervisorSettings(cfg),
+		Log:         log,
+		AppLog:      appLog,
+		ReapOrphans: true,
+	})
+}
+
+func supervisorSettings(cfg *config.Config) supervisor.Settings {
+	return supervisor.Settings{
+		Workers:            cfg.Workers,
+		MinWorkers:         cfg.MinWorkers,
+		MaxQueue:           cfg.MaxQueue,
+		QueueTimeout:       time.Duration(cfg.QueueTimeout),
+		RetireTimeout:      time.Duration(cfg.StopTimeout),
+		SpawnInterval:      time.Duration(cfg.SpawnInterval),
+		ErrRespawnInterval: time.Duration(cfg.ErrRespawnInterval),
+		Probation:          time.Duration(cfg.Probation),
+		MaxRequests:        cfg.MaxReqsPerChild,
+		MinRequests:        cfg.MinReqsPerChild,
+		MaxLifetime:        time.Duration(cfg.MaxLifetime),
+		MaxMemory:          int64(cfg.MaxMemory),
+		RequestTimeout:     time.Duration(cfg.RequestTimeout),
+		SlowRequest:        time.Duration(cfg.SlowRequest),
+		Housekeeping:       time.Duration(cfg.MainThreadDelay),
+	}
+}
+
+// plan is what a generation of that configuration runs.
+func plan(cfg *config.Config) supervisor.Plan {
+	return supervisor.Plan{
 		Boot: psgi.Boot{
 			App:               appFile(cfg),
 			Eval:              cfg.Eval,
@@ -183,16 +230,10 @@ func supervisorOptions(cfg *config.Config, log, appLog *zap.Logger) supervisor.O
 			Quiet:             cfg.Quiet,
 			Preload:           cfg.Preload,
 		},
-		Perl:               cfg.Perl,
-		Env:                perlEnv(os.Environ(), cfg.Env),
-		Workers:            cfg.Workers,
-		MaxQueue:           cfg.MaxQueue,
-		QueueTimeout:       time.Duration(cfg.QueueTimeout),
-		StartTimeout:       time.Duration(cfg.StartTimeout),
-		ErrRespawnInterval: time.Duration(cfg.ErrRespawnInterval),
-		Log:                log,
-		AppLog:             appLog,
-		ReapOrphans:        true,
+		Perl:         cfg.Perl,
+		Env:          perlEnv(os.Environ(), cfg.Env),
+		StartTimeout: time.Duration(cfg.StartTimeout),
+		Workers:      cfg.Workers,
 	}
 }
 

@@ -29,6 +29,9 @@ var (
 	// ErrWorkerDied means that the worker ended while it was running the
 	// request. The request may have had effects: it is never run again.
 	ErrWorkerDied = errors.New("the worker died while running the request")
+	// ErrRequestTimeout means that the request took longer than it may, and that
+	// its worker was ended.
+	ErrRequestTimeout = errors.New("the request took longer than request_timeout")
 	// ErrAborted means that the app failed after its response had begun. The
 	// client must be able to tell: its connection is cut.
 	ErrAborted = errors.New("the app failed in the middle of its response")
@@ -43,6 +46,8 @@ var (
 type Request struct {
 	// ID names the request in logs and as thralld.request_id in the app.
 	ID string
+	// Line is method and path, "GET /shop", for people who look at what workers do.
+	Line string
 	// Env holds the CGI keys and psgi.url_scheme. The Perl runtime adds the
 	// keys whose values are not plain strings.
 	Env Env

@@ -14,15 +14,17 @@ import (
 type call struct {
 	id       uint32
 	name     string                 // the request's own id, for the log
+	line     string                 // method and path, for the log
 	inform   func(int, psgi.Header) // the request's; nil drops them
 	frame    []byte                 // packed; kept while it may have to be sent again
 	arrived  time.Time
 	ctx      context.Context // the client's; only its end is looked at
-	answered chan answer     // capacity one: exactly one answer is sent
+	answered chan answer     // capacity one: the first answer counts
 
 	// Guarded by dispatcher.mu.
 	slot      *slot // where it was sent; nil while it waits
 	abandoned bool  // nobody wants the answer any more
+	told      bool  // that it is slow has been logged
 
 	// stream is the body of a response that comes in pieces. It belongs to the
 	// goroutine that reads the slot.
@@ -37,8 +39,14 @@ type answer struct {
 // after reports whether c came later than other. Numbers wrap around.
 func (c *call) after(other *call) bool { return int32(c.id-other.id) > 0 }
 
-// answer is called once for each call, by who took it off the queue or off the slot.
-func (c *call) answer(r *psgi.Response, err error) { c.answered <- answer{r, err} }
+// answer is called by who took the call off the queue or off the slot. Only a call
+// that overran is answered before that: what comes then is for nobody.
+func (c *call) answer(r *psgi.Response, err error) {
+	select {
+	case c.answered <- answer{r, err}:
+	default:
+	}
+}
 
 // fail ends a call whose worker is gone or has broken off.
 func (c *call) fail(err error) {

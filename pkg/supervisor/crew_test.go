@@ -33,10 +33,18 @@ type crew struct {
 	t    *testing.T
 	dir  string
 	logs *observer.ObservedLogs
+	set  setup
+}
+
+// setup is what a crew begins with.
+type setup struct {
+	options  Options
+	settings Settings
+	plan     Plan
 }
 
 // newCrew makes a supervisor for the app of that source; it is not started.
-func newCrew(t *testing.T, source string, change func(*Options)) *crew {
+func newCrew(t *testing.T, source string, change func(*setup)) *crew {
 	t.Helper()
 	dir := t.TempDir()
 	app := filepath.Join(dir, "app.psgi")
@@ -44,26 +52,61 @@ func newCrew(t *testing.T, source string, change func(*Options)) *crew {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	options := Options{
-		Boot:        psgi.Boot{App: app, Env: "deployment"},
-		Env:         append(os.Environ(), "TEST_DIR="+dir),
-		Workers:     2,
-		MaxQueue:    100,
-		ReapOrphans: true,
-		Log:         zap.New(core),
-		AppLog:      zap.New(core).Named("app"),
+	set := setup{
+		Options{ReapOrphans: true, Log: zap.New(core), AppLog: zap.New(core).Named("app")},
+		Settings{Workers: 2, MaxQueue: 100, RetireTimeout: limit},
+		Plan{Boot: psgi.Boot{App: app, Env: "deployment"}, Env: append(os.Environ(), "TEST_DIR="+dir)},
 	}
 	if change != nil {
-		change(&options)
+		change(&set)
 	}
-	return &crew{New(options), t, dir, logs}
+	set.options.Settings = set.settings
+	s, err := New(set.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &crew{s, t, dir, logs, set}
+}
+
+// start makes the first generation, or ends everything.
+func (c *crew) start(ctx context.Context) error {
+	candidate, err := c.Prepare(ctx, c.set.plan)
+	if err != nil {
+		c.Kill()
+		return err
+	}
+	candidate.Commit(c.set.settings)
+	return nil
+}
+
+// reload prepares and commits another generation, and returns its roll.
+func (c *crew) reload() (*Roll, error) {
+	candidate, err := c.Prepare(c.t.Context(), c.set.plan)
+	if err != nil {
+		return nil, err
+	}
+	return candidate.Commit(c.set.settings), nil
+}
+
+// rewrite gives the app a new source.
+func (c *crew) rewrite(source string) {
+	c.t.Helper()
+	if err := os.WriteFile(c.set.plan.Boot.App, []byte(source), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// current returns the slots of the target generation.
+func (c *crew) current() (slots []*slot) {
+	c.ask(func() { slots = c.target.slots })
+	return slots
 }
 
 // startCrew starts one, and sees to it that its end leaves nothing behind.
-func startCrew(t *testing.T, source string, change func(*Options)) *crew {
+func startCrew(t *testing.T, source string, change func(*setup)) *crew {
 	t.Helper()
 	c := newCrew(t, source, change)
-	if err := c.Start(t.Context()); err != nil {
+	if err := c.start(t.Context()); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 	t.Cleanup(func() {

@@ -58,7 +58,7 @@ func TestRequestBeingRunByAWorkerThatDiesIsNotRunAgain(t *testing.T) {
 }
 
 func TestRequestsWaitForTheWorkerThatReplacesADeadOne(t *testing.T) {
-	c := startCrew(t, app, func(o *Options) { o.Workers = 1 })
+	c := startCrew(t, app, func(o *setup) { o.settings.Workers = 1 })
 	first := c.going("/wait1")
 	c.awaitFile("running1")
 	second := c.going("/wait2") // sent ahead or waiting: never read by the first worker
@@ -99,7 +99,7 @@ func TestStreamOfAWorkerThatDiesIsCut(t *testing.T) {
 		t.Fatalf("first piece: %q, %v", piece, err)
 	}
 	c.awaitFile("streaming")
-	for _, s := range c.slots {
+	for _, s := range c.current() {
 		if s.number == response.Worker {
 			if err := unix.Kill(int(s.pid.Load()), unix.SIGKILL); err != nil {
 				t.Fatal(err)
@@ -117,7 +117,7 @@ func TestTemplateThatDiesIsReplacedAndItsWorkersLiveOn(t *testing.T) {
 	outcome := c.going("/wait")
 	c.awaitFile("running")
 	template := make(chan int, 1)
-	c.post(func() { template <- c.template.cmd.Process.Pid })
+	c.post(func() { template <- c.target.template.cmd.Process.Pid })
 	if err := unix.Kill(<-template, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,8 @@ type dispatcher struct {
 	maxQueue     int           // waiting calls beyond which new ones are refused
 	queueTimeout time.Duration // 0: wait as long as the client does
 	log          *zap.Logger
+	scaling      bool          // the supervisor wants to know when a call waits
+	attention    chan struct{} // capacity one: wakes the supervisor, to ask what is new
 	openFile     func(*slot, psgi.FileRef) (*psgi.File, error)
 	lastID       atomic.Uint32
 
@@ -56,15 +58,15 @@ type dispatcher struct {
 	due     time.Time   // zero: the timer is not set
 }
 
-func newDispatcher(maxQueue int, queueTimeout time.Duration, log *zap.Logger) *dispatcher {
-	return &dispatcher{maxQueue: maxQueue, queueTimeout: queueTimeout, log: log, openFile: openWorkerFile}
+func newDispatcher(log *zap.Logger) *dispatcher {
+	return &dispatcher{log: log, attention: make(chan struct{}, 1), openFile: openWorkerFile}
 }
 
 // Call implements psgi.App.
 func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response, error) {
 	// Nothing of r is used after this function has returned: its owner may then
 	// use it again, while a worker still runs an abandoned call.
-	c := &call{name: r.ID, inform: r.Inform, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
+	c := &call{name: r.ID, line: r.Line, inform: r.Inform, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
 	if err := d.submit(c, r); err != nil {
 		return nil, err
 	}
@@ -107,6 +109,9 @@ func (d *dispatcher) submit(c *call, r *psgi.Request) error {
 		return psgi.ErrQueueFull
 	}
 	d.waiting = append(d.waiting, c)
+	if d.scaling {
+		wake(d.attention)
+	}
 	if d.queueTimeout > 0 {
 		d.arm(d.queueTimeout)
 	}
@@ -120,7 +125,7 @@ func (d *dispatcher) pick(size int) *slot {
 	var idle, soon *slot
 	for _, s := range d.slots {
 		switch {
-		case !s.ready || s.cleaning:
+		case !s.ready || s.cleaning || s.exhausted():
 		case len(s.sent) == 0:
 			if idle == nil {
 				idle = s
@@ -147,6 +152,8 @@ func (d *dispatcher) send(s *slot, c *call) {
 	c.slot = s
 	s.sent = append(s.sent, c)
 	s.bytes += len(c.frame)
+	s.served++
+	d.checkLimit(s)
 	if len(s.sent) == 1 {
 		s.since = time.Now()
 	}
@@ -186,7 +193,11 @@ func (d *dispatcher) hold(s *slot) {
 func (d *dispatcher) takeBack(s *slot, dead bool) {
 	for _, id := range s.wire.takeBack(dead) {
 		c := s.remove(id)
-		if c == nil || c.abandoned {
+		if c == nil {
+			continue
+		}
+		s.served--
+		if c.abandoned {
 			continue
 		}
 		c.slot = nil

@@ -43,7 +43,8 @@ type hall struct {
 }
 
 func newHall(t *testing.T, workers int) *hall {
-	h := &hall{dispatcher: newDispatcher(100, 0, zap.NewNop()), t: t}
+	h := &hall{dispatcher: newDispatcher(zap.NewNop()), t: t}
+	h.maxQueue = 100
 	for range workers {
 		h.hire()
 	}
@@ -60,7 +61,7 @@ func (h *hall) hire() {
 	w := &fakeWorker{d: h.dispatcher, hall: h, arrived: make(chan struct{}, 1), died: make(chan struct{})}
 	w.slot = &slot{number: len(h.workers), generation: 1, wire: w}
 	h.workers = append(h.workers, w)
-	h.admit(w.slot, w.died)
+	h.admit(w.slot, w.died, 0)
 	go w.run() // ends when the worker dies
 }
 

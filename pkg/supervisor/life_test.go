@@ -61,36 +61,6 @@ func TestForceEndsAWorkerInTwoSteps(t *testing.T) {
 	}
 }
 
-func TestDecide(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	type answer struct {
-		Spawn bool
-		Again time.Duration
-	}
-	for name, test := range map[string]struct {
-		view view
-		want answer
-	}{
-		"enough workers":                      {view{wanted: 2, alive: 2, free: 5}, answer{}},
-		"one is missing":                      {view{wanted: 2, alive: 1, free: 5}, answer{Spawn: true}},
-		"one is missing and no slot is free":  {view{wanted: 2, alive: 1}, answer{}},
-		"one is missing after a failure":      {view{wanted: 2, alive: 1, free: 5, notBefore: now.Add(time.Second)}, answer{Again: time.Second}},
-		"the time after the failure has come": {view{wanted: 2, alive: 1, free: 5, notBefore: now}, answer{Spawn: true}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			test.view.now = now
-			spawn, again := decide(test.view)
-			got := answer{Spawn: spawn}
-			if !again.IsZero() {
-				got.Again = again.Sub(now)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestDelayGrowsWithFailuresInARow(t *testing.T) {
 	var got []time.Duration
 	for failures := range 12 {

@@ -214,11 +214,13 @@ func (s *dispatchState) learn(took time.Duration) {
 	s.estimate += (min(took, longest) - s.estimate) / 8
 }
 
-// admit puts a worker that is ready to use; dead is closed when it has ended.
-func (d *dispatcher) admit(s *slot, dead <-chan struct{}) {
+// admit puts a worker that is ready to use; dead is closed when it has ended. For
+// limit see limit.
+func (d *dispatcher) admit(s *slot, dead <-chan struct{}, limit int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.dispatchState = dispatchState{ready: true, dead: dead, estimate: unknown}
+	s.dispatchState = dispatchState{ready: true, dead: dead, estimate: unknown, limit: limit}
+	d.checkLimit(s)
 	d.slots = append(d.slots, s)
 	d.feed()
 }

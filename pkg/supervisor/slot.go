@@ -72,5 +72,7 @@ type dispatchState struct {
 	sent     []*call         // sent and not finished; the first one is being run
 	bytes    int             // what the frames in sent add up to
 	since    time.Time       // when the first of sent became the first
+	served   int             // requests sent to the worker and not taken back
+	limit    int             // how many it may be sent; 0: any number
 	estimate time.Duration   // what a request takes, by experience
 }

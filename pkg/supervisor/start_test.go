@@ -27,8 +27,8 @@ func TestStartCarriesPerlsMessage(t *testing.T) {
 	} {
 		for _, preload := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, preload %t", name, preload), func(t *testing.T) {
-				c := newCrew(t, test.source, func(o *Options) { o.Boot.Preload = preload })
-				err := c.Start(t.Context())
+				c := newCrew(t, test.source, func(o *setup) { o.plan.Boot.Preload = preload })
+				err := c.start(t.Context())
 				want := strings.ReplaceAll(test.want, "$APP", filepath.Join(c.dir, "app.psgi"))
 				if preload {
 					want, _, _ = strings.Cut(want, " while it was")
@@ -47,21 +47,21 @@ func TestStartCarriesPerlsMessage(t *testing.T) {
 }
 
 func TestStartWithoutPerl(t *testing.T) {
-	c := newCrew(t, app, func(o *Options) { o.Perl = "/no/such/perl" })
-	if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), `perl not found (looked for "/no/such/perl")`) {
+	c := newCrew(t, app, func(o *setup) { o.plan.Perl = "/no/such/perl" })
+	if err := c.start(t.Context()); err == nil || !strings.Contains(err.Error(), `perl not found (looked for "/no/such/perl")`) {
 		t.Errorf("start: %v", err)
 	}
 }
 
 func TestStartWithAnInterpreterThatIsTooOld(t *testing.T) {
-	c := newCrew(t, app, func(o *Options) {
-		o.Perl = filepath.Join(t.TempDir(), "perl")
+	c := newCrew(t, app, func(o *setup) {
+		o.plan.Perl = filepath.Join(t.TempDir(), "perl")
 		script := "#!/bin/sh\necho 'thralld needs perl 5.14 or newer, and this is 5.008' >&2\nexit 3\n"
-		if err := os.WriteFile(o.Perl, []byte(script), 0o700); err != nil {
+		if err := os.WriteFile(o.plan.Perl, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	})
-	if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "needs perl 5.14 or newer") {
+	if err := c.start(t.Context()); err == nil || !strings.Contains(err.Error(), "needs perl 5.14 or newer") {
 		t.Errorf("start: %v", err)
 	}
 }
@@ -69,11 +69,11 @@ func TestStartWithAnInterpreterThatIsTooOld(t *testing.T) {
 func TestAppThatHangsWhileLoadingIsEnded(t *testing.T) {
 	for _, preload := range []bool{false, true} {
 		t.Run(fmt.Sprintf("preload %t", preload), func(t *testing.T) {
-			c := newCrew(t, "$SIG{TERM} = 'IGNORE'; sleep 1 while 1", func(o *Options) {
-				o.StartTimeout = 300 * time.Millisecond
-				o.Boot.Preload = preload
+			c := newCrew(t, "$SIG{TERM} = 'IGNORE'; sleep 1 while 1", func(o *setup) {
+				o.plan.StartTimeout = 300 * time.Millisecond
+				o.plan.Boot.Preload = preload
 			})
-			if err := c.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "did not finish loading within 300ms (start_timeout)") {
+			if err := c.start(t.Context()); err == nil || !strings.Contains(err.Error(), "did not finish loading within 300ms (start_timeout)") {
 				t.Errorf("start: %v", err)
 			}
 		})
@@ -84,7 +84,7 @@ func TestStartThatIsGivenUpLeavesNothing(t *testing.T) {
 	c := newCrew(t, `open my $fh, '>', "$ENV{TEST_DIR}/loading"; $SIG{TERM} = 'IGNORE'; sleep 1 while 1`, nil)
 	ctx, giveUp := context.WithCancel(t.Context())
 	started := make(chan error, 1)
-	go func() { started <- c.Start(ctx) }() // ends when the start is given up
+	go func() { started <- c.start(ctx) }() // ends when the start is given up
 	c.awaitFile("loading")
 	giveUp()
 	if err := <-started; !errors.Is(err, context.Canceled) {

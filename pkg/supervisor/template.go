@@ -14,11 +14,10 @@ import (
 
 // template is the Perl process that forks the workers of a generation.
 type template struct {
-	generation int
-	born       time.Time
-	cmd        *exec.Cmd
-	control    *socketWire // ours is the only end open here
-	logs       *logPipe
+	born    time.Time
+	cmd     *exec.Cmd
+	control *socketWire // ours is the only end open here
+	logs    *logPipe
 
 	// These belong to the supervisor's goroutine.
 	loaded   bool
@@ -30,7 +29,9 @@ type template struct {
 // startTemplate starts perl with the runtime as its program and the workers' ends
 // of all slots inherited, and tells it what to load. What it then says comes from
 // read.
-func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onLine func(line, request string)) (*template, error) {
+func startTemplate(plan *Plan, number int, slots []*slot, onLine func(line, request string)) (*template, error) {
+	boot := plan.Boot
+	boot.Generation = number
 	control, err := newSocketWire()
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onL
 		control.close()
 		return nil, err
 	}
-	t := &template{generation: boot.Generation, born: time.Now(), control: control, logs: logs}
+	t := &template{born: time.Now(), control: control, logs: logs}
 
 	const firstExtra = 3
 	inherited := []*os.File{control.workers}
@@ -49,8 +50,8 @@ func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onL
 		boot.Slots = append(boot.Slots, [2]int{at, at + 1})
 		inherited = append(inherited, s.socket.workers, s.logs.end)
 	}
-	t.cmd = exec.Command(perl, "-", fmt.Sprint(firstExtra))
-	t.cmd.Env = env
+	t.cmd = exec.Command(plan.Perl, "-", fmt.Sprint(firstExtra))
+	t.cmd.Env, t.cmd.Dir = plan.Env, plan.Dir
 	t.cmd.Stdin = bytes.NewReader(psgi.Program())
 	t.cmd.Stdout, t.cmd.Stderr = logs.end, logs.end
 	t.cmd.ExtraFiles = inherited
@@ -63,7 +64,7 @@ func startTemplate(perl string, env []string, boot psgi.Boot, slots []*slot, onL
 	if err != nil {
 		control.close()
 		logs.close()
-		return nil, explainStart(perl, err)
+		return nil, explainStart(plan.Perl, err)
 	}
 	_ = control.workers.Close()
 	go t.logs.run() // ends when wait closes the pipe

@@ -12,39 +12,33 @@ import (
 	"github.com/thralld/thralld/pkg/psgi"
 )
 
-// startTemplate starts the process that forks workers.
-func (s *Supervisor) startTemplate() {
-	boot := s.options.Boot
-	boot.Generation = s.generation
-	t, err := startTemplate(s.options.Perl, s.options.Env, boot, s.slots, func(line, _ string) {
-		s.appLog.Info(line, zap.Int("generation", s.generation))
+// startTemplate starts the process that forks a generation's workers.
+func (s *Supervisor) startTemplate(g *generation) {
+	number := g.number
+	t, err := startTemplate(&g.plan, number, g.slots, func(line, _ string) {
+		s.appLog.Info(line, zap.Int("generation", number))
 	})
 	if err != nil {
-		s.workerFailed(time.Now())
-		if s.starting {
-			s.failStart(err)
-		} else {
-			s.log.Error("template not started", zap.Int("generation", s.generation), zap.Error(err))
-		}
+		s.templateFailed(g, time.Now(), err, nil)
 		return
 	}
-	if s.options.StartTimeout > 0 {
-		t.deadline = time.Now().Add(s.options.StartTimeout)
+	if g.plan.StartTimeout > 0 {
+		t.deadline = time.Now().Add(g.plan.StartTimeout)
 	}
-	s.template = t
-	go s.readTemplate(t) // ends when the template has ended
+	g.template = t
+	go s.readTemplate(g, t) // ends when the template has ended
 }
 
 // readTemplate takes in what a template says until it has ended.
-func (s *Supervisor) readTemplate(t *template) {
+func (s *Supervisor) readTemplate(g *generation, t *template) {
 	buf := make([]byte, psgi.MaxFrame+1)
 	for {
 		f, err := t.read(buf)
 		if err == nil {
-			err = s.receiveTemplate(t, f)
+			err = s.receiveTemplate(g, t, f)
 		}
 		if errors.Is(err, psgi.ErrFrame) {
-			s.log.Error("template sent nonsense", zap.Int("generation", t.generation), zap.Error(err))
+			s.log.Error("template sent nonsense", zap.Int("generation", g.number), zap.Error(err))
 			t.kill()
 		}
 		if err != nil {
@@ -52,10 +46,10 @@ func (s *Supervisor) readTemplate(t *template) {
 		}
 	}
 	status, last := t.wait()
-	s.post(func() { s.templateEnded(t, status, last) })
+	s.post(func() { s.templateEnded(g, t, status, last) })
 }
 
-func (s *Supervisor) receiveTemplate(t *template, f psgi.Frame) error {
+func (s *Supervisor) receiveTemplate(g *generation, t *template, f psgi.Frame) error {
 	slot, text := int(f.ID), string(f.Payload)
 	switch f.Type {
 	case psgi.TypeLoaded:
@@ -65,21 +59,21 @@ func (s *Supervisor) receiveTemplate(t *template, f psgi.Frame) error {
 		if err != nil {
 			return err
 		}
-		s.post(func() { s.workerSpawned(s.workerAt(slot), pid) })
+		s.post(func() { s.workerSpawned(s.workerAt(g, slot), pid) })
 	case psgi.TypeFail:
-		s.post(func() { s.templateFailed(t, slot, text) })
+		s.post(func() { s.templateComplained(g, t, slot, text) })
 	default:
 		return fmt.Errorf("%w: type %d", psgi.ErrFrame, f.Type)
 	}
 	return nil
 }
 
-// workerAt is the worker in the slot of that number, or nil.
-func (s *Supervisor) workerAt(number int) *worker {
-	if number < 0 || number >= len(s.slots) {
+// workerAt is the worker in the generation's slot of that number, or nil.
+func (s *Supervisor) workerAt(g *generation, number int) *worker {
+	if number < 0 || number >= len(g.slots) {
 		return nil
 	}
-	return s.workers[s.slots[number]]
+	return s.workers[g.slots[number]]
 }
 
 // workerReady: the app is loaded. A worker that nobody waits for any more, as the
@@ -110,56 +104,56 @@ func (s *Supervisor) workerSpawned(w *worker, pid int) {
 	s.reapChildren()
 }
 
-// templateFailed: before it is loaded, the app or a module of it could not be
+// templateComplained: before it is loaded, the app or a module of it could not be
 // loaded; later, it could not fork.
-func (s *Supervisor) templateFailed(t *template, slot int, text string) {
+func (s *Supervisor) templateComplained(g *generation, t *template, slot int, text string) {
 	t.failure = text
 	if !t.loaded {
 		return
 	}
-	if w := s.workerAt(slot); w != nil {
-		s.log.Error("worker not spawned", zap.Int("worker", slot), zap.String("error", text))
+	if w := s.workerAt(g, slot); w != nil {
+		s.log.Error("worker not spawned", zap.Int("worker", slot), zap.Int("generation", g.number), zap.String("error", text))
+		w.message = text
 		s.apply(w, exited)
-		s.failStart(errors.New(text))
 	}
 }
 
 // templateEnded: its workers live on, and those that it was asked for and has not
 // told of are forgotten. reconcile starts another template when one is needed.
-func (s *Supervisor) templateEnded(t *template, status string, last []string) {
-	if s.template == t {
-		s.template = nil
+func (s *Supervisor) templateEnded(g *generation, t *template, status string, last []string) {
+	if g.template == t {
+		g.template = nil
 	}
+	stopped := t.stopped
 	t.stop()
 	for _, w := range s.workers {
-		if w.pid == 0 {
+		if w.generation == g && w.pid == 0 {
 			s.apply(w, exited)
 		}
 	}
-	if s.stopping {
-		return
-	}
-	fields := []zap.Field{
-		zap.Int("generation", t.generation), zap.String("status", status),
-		zap.String("error", t.failure), zap.Strings("last_lines", last),
-	}
-	if t.loaded {
-		s.log.Warn("template exited", fields...)
-		return
-	}
-	level := zap.ErrorLevel
-	if s.starting {
-		level = zap.DebugLevel // Start returns it
-	}
-	s.log.Log(level, "template exited", fields...)
-	s.workerFailed(t.born)
 	switch {
+	case stopped || s.stopping:
+	case t.loaded:
+		s.log.Warn("template exited", zap.Int("generation", g.number), zap.String("status", status),
+			zap.String("error", t.failure), zap.Strings("last_lines", last))
 	case t.failure != "":
-		s.failStart(loadError(s.options.Boot.App, t.failure))
+		s.templateFailed(g, t.born, loadError(g.plan.Boot.App, t.failure), last)
 	case len(last) > 0:
-		s.failStart(fmt.Errorf("%s ended before %s was loaded (%s); it last printed:\n%s",
-			s.options.Perl, s.options.Boot.App, status, strings.Join(last, "\n")))
+		s.templateFailed(g, t.born, fmt.Errorf("%s ended before %s was loaded (%s); it last printed:\n%s",
+			g.plan.Perl, g.plan.Boot.App, status, strings.Join(last, "\n")), last)
 	default:
-		s.failStart(fmt.Errorf("%s ended before %s was loaded (%s), and printed nothing", s.options.Perl, s.options.Boot.App, status))
+		s.templateFailed(g, t.born, fmt.Errorf("%s ended before %s was loaded (%s), and printed nothing",
+			g.plan.Perl, g.plan.Boot.App, status), last)
 	}
+}
+
+// templateFailed: it could not be started, or ended before it was of use.
+func (s *Supervisor) templateFailed(g *generation, born time.Time, err error, last []string) {
+	g.failed(born, err.Error(), s.settings.ErrRespawnInterval)
+	if g == s.candidate() && !s.trial.ended {
+		s.failTrial(g, err) // Prepare returns it
+		return
+	}
+	s.log.Log(s.loudness(g), "template failed", zap.Int("generation", g.number), zap.Int("failures", g.failures),
+		zap.Error(err), zap.Strings("last_lines", last))
 }

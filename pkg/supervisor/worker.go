@@ -1,16 +1,22 @@
 package supervisor
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 )
 
 // The causes of a worker's end, as they stand in logs.
 const (
 	causeRetired      = "retired"
+	causeRecycled     = "recycled"
 	causeHarakiri     = "harakiri"
+	causeOverran      = "overran"
 	causeCrashed      = "crashed"
 	causeFailedToBoot = "failed to boot"
 )
@@ -18,20 +24,27 @@ const (
 // termGrace is how long a worker may take to end after TERM.
 const termGrace = 5 * time.Second
 
+// tellAgain is how often a failure that repeats itself is logged in full.
+const tellAgain = time.Minute
+
 // worker is one Perl process that runs the app. It belongs to the supervisor's
 // own goroutine.
 type worker struct {
-	slot     *slot
-	pid      int // 0 until the template has told
-	state    state
-	born     time.Time
-	deadline time.Time // when the state becomes overdue; zero: never
-	cause    string    // why it ends, once that is known
-	message  string    // what Perl said when it could not load the app
-	status   unix.WaitStatus
-	reaped   bool
-	dead     chan struct{} // closed when it has ended
-	booting  bool          // it ended before it was ready
+	slot       *slot
+	generation *generation
+	pid        int // 0 until the template has told
+	state      state
+	born       time.Time
+	told       time.Time // when it was told to end; zero: it was not
+	deadline   time.Time // when the state becomes overdue; zero: never
+	due        string    // the limit that it is about to reach, or has reached; "": none
+	spent      bool      // it has reached it
+	cause      string    // why it ends, once that is known
+	message    string    // what Perl said when it could not load the app
+	status     unix.WaitStatus
+	reaped     bool
+	dead       chan struct{} // closed when it has ended
+	booting    bool          // it ended before it was ready
 }
 
 // apply moves a worker on and does what the table of its life asks for.
@@ -40,18 +53,21 @@ func (s *Supervisor) apply(w *worker, e event) {
 	state, effect := next(w.state, e)
 	if w.state = state; state != before {
 		w.deadline = time.Time{}
+		if state != ready && state != gone && w.told.IsZero() {
+			w.told = time.Now()
+		}
 	}
 	switch effect {
 	case nothing:
 	case admit:
-		s.dispatcher.admit(w.slot, w.dead)
-		s.log.Info("worker ready", zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation),
-			zap.Int("pid", w.pid), zap.Duration("boot_time", time.Since(w.born)))
-		s.workerBooted()
+		s.booted(w)
 	case quit:
-		w.cause = causeRetired
+		if w.cause == "" {
+			w.cause = causeRetired
+		}
 		s.dispatcher.withdraw(w.slot)
 		_ = w.slot.wire.send(quitFrame) // a dead worker needs none
+		w.deadline = time.Now().Add(s.settings.RetireTimeout)
 	case withdraw:
 		w.cause = causeHarakiri
 		s.dispatcher.withdraw(w.slot)
@@ -74,6 +90,22 @@ func (s *Supervisor) apply(w *worker, e event) {
 	}
 }
 
+// booted: the worker is ready. That of a candidate takes no requests yet.
+func (s *Supervisor) booted(w *worker) {
+	s.log.Info("worker ready", zap.Int("worker", w.slot.number), zap.Int("generation", w.generation.number),
+		zap.Int("pid", w.pid), zap.Duration("boot_time", time.Since(w.born)))
+	if w.generation == s.candidate() {
+		s.trialReady()
+		return
+	}
+	s.admit(w)
+}
+
+// admit puts a worker that is ready to use.
+func (s *Supervisor) admit(w *worker) {
+	s.dispatcher.admit(w.slot, w.dead, s.settings.drawLimit())
+}
+
 // signal reaches the worker or nobody: its pid is its own until it is reaped. One
 // that has no pid yet is signalled when it gets one.
 func (s *Supervisor) signal(w *worker, sig unix.Signal) {
@@ -87,8 +119,8 @@ func (s *Supervisor) signal(w *worker, sig unix.Signal) {
 func (s *Supervisor) bury(w *worker, before state) {
 	w.booting = before == booting
 	if w.pid == 0 {
-		s.settle(w)
-		s.free(w)
+		s.settle(w, nil)
+		s.forget(w)
 		return
 	}
 	close(w.dead)
@@ -97,54 +129,99 @@ func (s *Supervisor) bury(w *worker, before state) {
 	}
 }
 
-// settle decides why a worker ended, and accounts for a failure.
-func (s *Supervisor) settle(w *worker) {
+// settle decides why a worker ended, and accounts for a failure. last is what it
+// last printed.
+func (s *Supervisor) settle(w *worker, last []string) {
 	if w.cause == "" {
 		if w.cause = causeCrashed; w.booting {
 			w.cause = causeFailedToBoot
 		}
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
-		s.workerFailed(w.born)
+		err := w.deathError(last)
+		w.generation.failed(w.born, err.Error(), s.settings.ErrRespawnInterval)
+		s.failTrial(w.generation, err)
 	}
 }
 
 // drained is called when the reader of a slot has taken in everything that its
 // dead worker left.
 func (s *Supervisor) drained(w *worker, last, lost []string) {
-	s.settle(w)
+	trial := w.generation == s.candidate()
+	s.settle(w, last)
 	fields := []zap.Field{
-		zap.Int("worker", w.slot.number), zap.Int("generation", w.slot.generation), zap.Int("pid", w.pid),
+		zap.Int("worker", w.slot.number), zap.Int("generation", w.generation.number), zap.Int("pid", w.pid),
 		zap.String("cause", w.cause), zap.String("status", describe(w.status)),
 		zap.Duration("age", time.Since(w.born)),
+	}
+	if w.cause == causeRecycled {
+		fields = append(fields, zap.String("limit", w.due))
 	}
 	if len(lost) > 0 {
 		fields = append(fields, zap.Strings("requests_lost", lost))
 	}
+	level := zap.InfoLevel
+	switch {
+	case w.cause == causeFailedToBoot && trial:
+		level = zap.DebugLevel // Prepare returns it
+	case w.cause == causeFailedToBoot:
+		level = zap.ErrorLevel
+	case w.cause == causeCrashed, w.cause == causeOverran, len(lost) > 0:
+		level = zap.WarnLevel
+	}
+	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
+		level = min(level, s.loudness(w.generation))
+		fields = append(fields, zap.Int("failures", w.generation.failures), zap.Strings("last_lines", last))
+	}
 	if w.message != "" {
 		fields = append(fields, zap.String("error", w.message))
 	}
-	level := zap.InfoLevel
-	switch {
-	case w.cause == causeFailedToBoot && s.starting:
-		level = zap.DebugLevel // Start returns it
-	case w.cause == causeFailedToBoot:
-		level = zap.ErrorLevel
-	case w.cause == causeCrashed:
-		level = zap.WarnLevel
-	}
-	if level != zap.InfoLevel {
-		fields = append(fields, zap.Strings("last_lines", last))
-	}
 	s.log.Log(level, "worker exited", fields...)
-	if w.cause == causeFailedToBoot {
-		s.failStart(bootError(s.options.Boot.App, w, last))
-	}
-	s.free(w)
+	s.forget(w)
 }
 
-// free gives the slot back.
-func (s *Supervisor) free(w *worker) {
+// loudness is the level at which a failure may be logged: one that repeats itself
+// is told once, and then in intervals.
+func (s *Supervisor) loudness(g *generation) (most zapcore.Level) {
+	if g.failures < tooManyFailures || time.Since(g.told) >= tellAgain {
+		if g.failures >= tooManyFailures {
+			g.told = time.Now()
+			s.log.Error("workers keep failing", zap.Int("generation", g.number), zap.Int("failures", g.failures),
+				zap.Duration("next_attempt_in", time.Until(g.notBefore)), zap.String("error", g.reason))
+		}
+		return zap.ErrorLevel
+	}
+	return zap.DebugLevel
+}
+
+// forget gives the slot back.
+func (s *Supervisor) forget(w *worker) {
 	w.slot.pid.Store(0)
 	delete(s.workers, w.slot)
+}
+
+// deathError says why a worker died, in Perl's words if there are any.
+func (w *worker) deathError(last []string) error {
+	app := w.generation.plan.Boot.App
+	when := fmt.Sprintf("%s after it was born", time.Since(w.born).Round(time.Millisecond))
+	if w.booting {
+		when = "while it was loading"
+	}
+	switch {
+	case w.message != "":
+		return loadError(app, w.message)
+	case w.pid == 0:
+		return fmt.Errorf("%s: no worker could be forked", app)
+	case len(last) > 0:
+		return fmt.Errorf("%s: its process %s %s; it last printed:\n%s", app, describe(w.status), when, strings.Join(last, "\n"))
+	}
+	return fmt.Errorf("%s: its process %s %s, and printed nothing", app, describe(w.status), when)
+}
+
+// loadError names the app where Perl's message does not.
+func loadError(app, message string) error {
+	if strings.Contains(message, app) || app == "" {
+		return errors.New(message)
+	}
+	return fmt.Errorf("cannot load %s: %s", app, message)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestLinesCarryTheRequestThatPrintedThem(t *testing.T) {
-	c := startCrew(t, app, func(o *Options) { o.Workers = 1 })
+	c := startCrew(t, app, func(o *setup) { o.settings.Workers = 1 })
 	outcomes := make([]<-chan error, 50)
 	for i := range outcomes {
 		outcomes[i] = c.going(fmt.Sprintf("/warn%d", i))
@@ -74,7 +74,7 @@ func TestAppRunsAsUnderPlackup(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	var pid int
-	for _, s := range c.slots {
+	for _, s := range c.current() {
 		if s.pid.Load() != 0 {
 			pid = int(s.pid.Load())
 		}

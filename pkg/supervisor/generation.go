@@ -1,0 +1,111 @@
+package supervisor
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// tooManyFailures is after how many failures in a row a generation is given up for
+// the one before it, or, if there is none, the app is called broken.
+const tooManyFailures = 3
+
+// generation is one reading of the configuration and of the app's code: a plan, a
+// template that runs it, and slots for its workers. It belongs to the supervisor's
+// own goroutine.
+type generation struct {
+	number   int
+	plan     Plan
+	born     time.Time
+	slots    []*slot
+	template *template // nil while none runs
+
+	failures    int // in a row
+	lastFailure time.Time
+	notBefore   time.Time // no spawn earlier
+	reason      string    // of the last failure, in Perl's words if there are any
+	told        time.Time // when failures were last logged in full
+}
+
+// newGeneration makes the slots of a generation, and starts their readers.
+func (s *Supervisor) newGeneration(plan Plan) (*generation, error) {
+	s.lastNumber++
+	g := &generation{number: s.lastNumber, plan: plan, born: time.Now()}
+	for i := range plan.Workers + spareSlots {
+		slot, err := newSlot(i, g.number, s.logLine)
+		if err != nil {
+			g.close()
+			return nil, err
+		}
+		g.slots = append(g.slots, slot)
+	}
+	for _, slot := range g.slots {
+		go slot.logs.run()     // ends when the slot is closed
+		go s.readWorkers(slot) // likewise
+	}
+	s.generations = append(s.generations, g)
+	return g, nil
+}
+
+// close releases the slots, whose readers then end.
+func (g *generation) close() {
+	for _, slot := range g.slots {
+		slot.close()
+	}
+}
+
+// generation returns the living one of that number, or nil.
+func (s *Supervisor) generation(number int) *generation {
+	for _, g := range s.generations {
+		if g.number == number {
+			return g
+		}
+	}
+	return nil
+}
+
+// free counts the slots of a generation that have no worker.
+func (s *Supervisor) free(g *generation) int {
+	if g == nil {
+		return 0
+	}
+	free := len(g.slots)
+	for _, slot := range g.slots {
+		if s.workers[slot] != nil {
+			free--
+		}
+	}
+	return free
+}
+
+// failed counts a failure and delays the next spawn, the longer the more there
+// were in a row.
+func (g *generation) failed(born time.Time, reason string, least time.Duration) {
+	now := time.Now()
+	g.failures = failuresAfter(g.failures, g.lastFailure, born, now)
+	g.lastFailure, g.reason = now, reason
+	g.notBefore = now.Add(max(backoff(g.failures, least, rand.Float64()), least))
+}
+
+// wanted reports whether workers of a generation may still be spawned.
+func (s *Supervisor) wanted(g *generation) bool {
+	return !s.stopping && (g == s.target || g == s.stable || g == s.candidate())
+}
+
+// dismiss ends generations that have no worker left and get none any more: first
+// the template, and when that is gone, the slots.
+func (s *Supervisor) dismiss() {
+	kept := s.generations[:0]
+	for _, g := range s.generations {
+		switch {
+		case s.wanted(g) || len(g.slots) > s.free(g):
+		case g.template != nil:
+			g.template.stop()
+		default:
+			g.close()
+			continue
+		}
+		kept = append(kept, g)
+	}
+	clear(s.generations[len(kept):])
+	s.generations = kept
+}

@@ -1,0 +1,136 @@
+package supervisor
+
+import (
+	"time"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// What the supervisor asks of the dispatcher about workers, to replace them in time,
+// to end those that are stuck, and to tell what they are doing.
+
+// Running is a request that a worker is running.
+type Running struct {
+	Request string        // its id
+	Line    string        // method and path; "" while only cleanup handlers run
+	For     time.Duration // since when
+
+	number uint32
+}
+
+// configure sets the bounds of the queue, for those that come.
+func (d *dispatcher) configure(o *Settings) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.maxQueue, d.queueTimeout, d.scaling = o.MaxQueue, o.QueueTimeout, o.MinWorkers > 0
+}
+
+// limit says how many requests the worker of a slot may be sent; 0: any number. The
+// supervisor is told a few requests before the last one.
+func (d *dispatcher) limit(s *slot, limit int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.limit = limit
+	d.checkLimit(s)
+}
+
+// checkLimit wakes the supervisor when a worker is near its limit.
+func (d *dispatcher) checkLimit(s *slot) {
+	if s.nearLimit() {
+		wake(d.attention)
+	}
+}
+
+// nearLimit reports whether the successor of a worker is wanted: when a tenth of the
+// requests that it may run is left, or just one.
+func (s *dispatchState) nearLimit() bool {
+	return s.limit > 0 && s.served >= s.limit-max(s.limit/10, 1)
+}
+
+// exhausted reports whether the worker has been sent all that it may run.
+func (s *dispatchState) exhausted() bool { return s.limit > 0 && s.served >= s.limit }
+
+// used reports whether a worker is near the limit of its requests, and whether it has
+// been sent the last one.
+func (d *dispatcher) used(s *slot) (due, spent bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.nearLimit(), s.exhausted()
+}
+
+// served is how many requests the worker of a slot has been sent and not given back.
+func (d *dispatcher) served(s *slot) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.served
+}
+
+// running lists what the worker of a slot is running.
+func (d *dispatcher) running(s *slot, now time.Time) []Running {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Running
+	if s.cleaning {
+		list = append(list, Running{Request: s.requestID(), For: now.Sub(s.since)})
+	}
+	if len(s.sent) > 0 && !s.cleaning {
+		c := s.sent[0]
+		list = append(list, Running{Request: c.name, Line: c.line, For: now.Sub(s.since), number: c.id})
+	}
+	return list
+}
+
+// overrun answers a request that takes too long, and sends nothing more to its
+// worker, which is about to be ended.
+func (d *dispatcher) overrun(s *slot, number uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.ready = false
+	d.hold(s)
+	if c := s.find(number); c != nil && !c.abandoned {
+		c.abandoned = true
+		c.fail(psgi.ErrRequestTimeout)
+	}
+	d.feed()
+}
+
+// tellOnce is true the first time it is called for a request.
+func (d *dispatcher) tellOnce(s *slot, number uint32) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := s.find(number)
+	if c == nil || c.told {
+		return false
+	}
+	c.told = true
+	return true
+}
+
+// queued is how many requests wait for a worker.
+func (d *dispatcher) queued() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.waiting)
+}
+
+// idleWorkers is how many workers run nothing.
+func (d *dispatcher) idleWorkers() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, s := range d.slots {
+		if s.isIdle() {
+			n++
+		}
+	}
+	return n
+}
+
+// idleSlot reports whether the worker of a slot runs nothing.
+func (d *dispatcher) idleSlot(s *slot) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.isIdle()
+}
+
+func (s *dispatchState) isIdle() bool { return s.ready && len(s.sent) == 0 && !s.cleaning }
