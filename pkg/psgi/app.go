@@ -29,6 +29,10 @@ var (
 	// ErrWorkerDied means that the worker ended while it was running the
 	// request. The request may have had effects: it is never run again.
 	ErrWorkerDied = errors.New("the worker died while running the request")
+	// ErrRequestTimeout means that the app had not answered after the time that
+	// a request may take, and that its worker was ended. The request may have
+	// had effects: it is never run again.
+	ErrRequestTimeout = errors.New("the request took longer than request_timeout")
 	// ErrAborted means that the app failed after its response had begun. The
 	// client must be able to tell: its connection is cut.
 	ErrAborted = errors.New("the app failed in the middle of its response")
