@@ -47,6 +47,9 @@ var (
 type Request struct {
 	// ID names the request in logs and as thralld.request_id in the app.
 	ID string
+	// Line is the method and the path, for people: "GET /path". It has no query,
+	// no control characters and at most 200 bytes.
+	Line string
 	// Env holds the CGI keys and psgi.url_scheme. The Perl runtime adds the
 	// keys whose values are not plain strings.
 	Env Env

@@ -85,7 +85,10 @@ func (s *Server) attempt(ctx context.Context, t *task) (err error) {
 	defer b.discard()
 	t.unread = false
 
-	p.req = psgi.Request{ID: t.id, Env: p.req.Env, Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform}
+	p.req = psgi.Request{
+		ID: t.id, Line: requestLine(r.method, at.uri), Env: p.req.Env,
+		Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform,
+	}
 	p.req.Env.Reset()
 	environ(&p.req.Env, r, at, call{id: t.id, software: s.software, received: b.size})
 	resp, err := s.opts.App.Call(ctx, &p.req)
