@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -25,14 +24,9 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	log := newLogger(cfg, in.std)
 	defer func() { _ = log.Sync() }()
 	in.logNotices(log)
-	listeners, err := listen(cfg)
-	if err != nil {
-		return err
-	}
 	workers := supervisor.New(supervisorOptions(cfg, log, newAppLogger(cfg, in.std)))
-	front := server.New(serverOptions(cfg, log, workers))
-	if err := start(ctx, cfg, front, workers); err != nil {
-		closeAll(listeners)
+	front := server.New()
+	if err := start(ctx, cfg, serverOptions(cfg, log, workers), cfg.Listeners(), front, workers); err != nil {
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
 			return nil
@@ -41,27 +35,22 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	}
 
 	// From here on only time and signals end the daemon.
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(context.WithoutCancel(ctx), listeners...) }() // ends with Shutdown
-	for _, l := range listeners {
-		log.Info("listening", zap.String("address", l.Addr().String()))
-	}
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
 
-	failed := waitForStop(ctx, in.stop.reload, served, log)
+	failed := waitForStop(ctx, in.stop.reload, front.Failed(), log)
 	stop(in.stop.force, time.Duration(cfg.StopTimeout), front, workers, log)
 	log.Info("stopped")
 	return failed
 }
 
 // waitForStop returns when a stop has been asked for, or a listener has failed.
-func waitForStop(ctx context.Context, reload <-chan os.Signal, served <-chan error, log *zap.Logger) error {
+func waitForStop(ctx context.Context, reload <-chan os.Signal, failed <-chan error, log *zap.Logger) error {
 	for {
 		select {
 		case <-ctx.Done():
 			log.Info("stopping")
 			return nil
-		case err := <-served:
+		case err := <-failed:
 			log.Error("stopping, as a listener failed", zap.Error(err))
 			return err
 		case <-reload:
@@ -99,8 +88,8 @@ func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Lo
 	options := supervisorOptions(cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std))
 	options.Trial = true
 	workers := supervisor.New(options)
-	front := server.New(serverOptions(cfg, log, workers))
-	if err := start(ctx, cfg, front, workers); err != nil {
+	front := server.New()
+	if err := start(ctx, cfg, serverOptions(cfg, log, workers), nil, front, workers); err != nil {
 		return err
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(cfg.StopTimeout))
@@ -108,15 +97,18 @@ func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Lo
 	return errors.Join(front.Shutdown(stopping), workers.Stop(stopping))
 }
 
-// start prepares the front and starts the workers, or leaves nothing behind.
-func start(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) error {
-	err := front.Prepare()
-	if err == nil {
-		err = startApp(ctx, cfg, workers)
-	}
+// start prepares the front, starts the workers and then lets clients in, or leaves
+// nothing behind.
+func start(ctx context.Context, cfg *config.Config, opts server.Options, addresses []string, front *server.Server, workers *supervisor.Supervisor) error {
+	change, err := front.Prepare(opts, addresses, server.ListenOptions{IPv6: cfg.IPv6})
 	if err != nil {
-		return errors.Join(err, front.Shutdown(context.WithoutCancel(ctx)))
+		return err
 	}
+	defer change.Discard()
+	if err := startApp(ctx, cfg, workers); err != nil {
+		return err
+	}
+	change.Commit()
 	return nil
 }
 
@@ -126,30 +118,6 @@ func startApp(ctx context.Context, cfg *config.Config, workers *supervisor.Super
 		return fmt.Errorf("there is no %s; name the application, as in: thralld path/to/app.psgi", cfg.App)
 	}
 	return workers.Start(ctx)
-}
-
-func listen(cfg *config.Config) ([]net.Listener, error) {
-	var listeners []net.Listener
-	var errs []error
-	for _, address := range cfg.Listeners() {
-		l, err := server.Listen(address, server.ListenOptions{IPv6: cfg.IPv6})
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		listeners = append(listeners, l)
-	}
-	if len(errs) > 0 {
-		closeAll(listeners)
-		return nil, errors.Join(errs...)
-	}
-	return listeners, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close()
-	}
 }
 
 func serverOptions(cfg *config.Config, log *zap.Logger, app psgi.App) server.Options {

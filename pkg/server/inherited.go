@@ -80,5 +80,14 @@ func (l *inherited) Close() error {
 	return l.err
 }
 
+// giveBack closes all but the descriptor that was handed over, so that it can be
+// adopted again.
+func (l *inherited) giveBack() {
+	l.once.Do(func() {
+		l.err = l.Listener.Close()
+		leave(l.number)
+	})
+}
+
 // leave makes a descriptor as it was handed over.
 func leave(fd int) { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,58 @@ func closedOnExec(number int) bool {
 func isOpen(number int) bool {
 	_, err := unix.FcntlInt(uintptr(number), unix.F_GETFD, 0)
 	return err == nil
+}
+
+func TestInheritedPortIsServed(t *testing.T) {
+	l := listenWant(t, "127.0.0.1:0", ListenOptions{}).(*net.TCPListener)
+	number, address := handOver(t, l)
+	l.Close()
+	s := serve(t, showEnv("SERVER_PORT"))
+	s.change(unchanged, address)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	s.opened().dial().get("/").wantText(t, "SERVER_PORT="+port)
+	if !closedOnExec(number) {
+		t.Error("the processes that thralld starts get it, too")
+	}
+	s.change(unchanged, address) // it stays
+	s.opened().dial().get("/").wantStatus(t, 200)
+	s.change(unchanged)
+	if isOpen(number) || reachable(l, "tcp4", "127.0.0.1") {
+		t.Error("it is still open")
+	}
+}
+
+func TestInheritedUnixSocketKeepsItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "socket")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_, address := handOver(t, l)
+	l.Close()
+	s := serve(t, echo)
+	s.change(unchanged, address)
+	s.at("unix", path).dial().get("/").wantStatus(t, 200)
+	s.change(unchanged)
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the file is gone: %v", err)
+	}
+}
+
+func TestInheritedSocketCanBeAdoptedAgainAfterAFailure(t *testing.T) {
+	l := listenWant(t, "127.0.0.1:0", ListenOptions{}).(*net.TCPListener)
+	number, address := handOver(t, l)
+	l.Close()
+	s := serve(t, echo)
+	if _, err := s.server.Prepare(s.opts, []string{address, "127.0.0.1:http"}, ListenOptions{}); err == nil {
+		t.Fatal("it can be prepared")
+	}
+	if !isOpen(number) || closedOnExec(number) {
+		t.Error("the descriptor is not as it was")
+	}
+	s.change(unchanged, address)
+	s.opened().dial().get("/").wantStatus(t, 200)
 }
 
 func TestDescriptorThatIsNoListeningSocketIsRefused(t *testing.T) {
