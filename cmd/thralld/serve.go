@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/thralld/thralld/config"
-	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/server"
 	"github.com/thralld/thralld/pkg/supervisor"
 )
@@ -22,21 +16,17 @@ import (
 // first: when it returns an error before the log says "ready", nothing is left
 // behind.
 func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
-	log := newLogger(cfg, in.std)
+	log := newLogger(cfg, in)
 	defer func() { _ = log.Sync() }()
 	in.logNotices(log)
-	listeners, err := listen(cfg)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d, err := newDaemon(in, cfg, log, newAppLogger(cfg, in), stop)
 	if err != nil {
 		return err
 	}
-	workers, err := newSupervisor(cfg, log, newAppLogger(cfg, in.std))
-	if err != nil {
-		closeAll(listeners)
-		return err
-	}
-	front := server.New(serverOptions(cfg, log, workers))
-	if _, err := start(ctx, cfg, front, workers); err != nil {
-		closeAll(listeners)
+	if err := d.start(ctx, cfg); err != nil {
+		d.end()
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
 			return nil
@@ -44,224 +34,69 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 		return err
 	}
 
-	// From here on only time and signals end the daemon.
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(context.WithoutCancel(ctx), listeners...) }() // ends with Shutdown
-	for _, l := range listeners {
-		log.Info("listening", zap.String("address", l.Addr().String()))
-	}
+	// From here on only time, signals and clients of the control socket end the daemon.
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
-
-	failed := waitForStop(ctx, in.stop.reload, served, log)
-	stop(in.stop.force, time.Duration(cfg.StopTimeout), front, workers, log)
+	failed := d.run(ctx)
+	d.end()
 	log.Info("stopped")
 	return failed
 }
 
-// waitForStop returns when a stop has been asked for, or a listener has failed.
-func waitForStop(ctx context.Context, reload <-chan os.Signal, served <-chan error, log *zap.Logger) error {
-	for {
-		select {
-		case <-ctx.Done():
-			log.Info("stopping")
-			return nil
-		case err := <-served:
-			log.Error("stopping, as a listener failed", zap.Error(err))
-			return err
-		case <-reload:
-			log.Warn("reload is not in this version of thralld; restart it to apply changes")
-		}
+// newDaemon makes a daemon that runs nothing yet. It has to be ended.
+func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop context.CancelFunc) (*daemon, error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return nil, err
 	}
+	workers, err := supervisor.New(supervisor.Options{
+		Settings: supervisorSettings(cfg), Log: log, AppLog: appLog, ReapOrphans: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &daemon{
+		in: in, folder: folder, started: time.Now(), log: log, stop: stop,
+		app: &facade{App: workers}, front: server.New(), workers: workers, wishes: newWishes(),
+	}, nil
 }
 
-// stop ends the front first, so that the requests it has are answered, and then
-// the workers. What is not done after the timeout is cut; a force does it at once.
-func stop(force <-chan struct{}, timeout time.Duration, front *server.Server, workers *supervisor.Supervisor, log *zap.Logger) {
+// start puts the first configuration in force, or leaves nothing behind but what end
+// ends.
+func (d *daemon) start(ctx context.Context, cfg *config.Config) error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	roll, err := d.apply(ctx, cfg, wish{what: newCode})
+	if err == nil {
+		d.latest = &reload{why: "start", after: cfg, roll: roll, done: make(chan struct{})}
+		close(d.latest.done)
+	}
+	return err
+}
+
+// end ends the front first, so that the requests it has are answered, and then the
+// workers. What is not done after stop_timeout is cut; a force does it at once.
+func (d *daemon) end() {
+	timeout := time.Duration(0)
+	if cfg := d.config(); cfg != nil {
+		timeout = time.Duration(cfg.StopTimeout)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() { // ends with stop
+	go func() { // ends with this function
 		select {
-		case <-force:
-			log.Warn("stopping at once")
+		case <-d.in.stop.force:
+			d.log.Warn("stopping at once")
 			cancel()
-			workers.Kill()
+			d.workers.Kill()
 		case <-ended:
 		}
 	}()
-	if err := front.Shutdown(ctx); err != nil {
-		log.Warn("requests were cut", zap.Error(err))
+	if err := d.front.Shutdown(ctx); err != nil {
+		d.log.Warn("requests were cut", zap.Error(err))
 	}
-	if err := workers.Stop(ctx); err != nil {
-		log.Warn("workers were ended while they ran a request", zap.Error(err))
+	if err := d.workers.Stop(ctx); err != nil && d.config() != nil {
+		d.log.Warn("workers were ended while they ran a request", zap.Error(err))
 	}
-}
-
-// tryApp boots one worker and ends it: whether the app loads is then known.
-func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Logger) error {
-	workers, err := newSupervisor(cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std))
-	if err != nil {
-		return err
-	}
-	front := server.New(serverOptions(cfg, log, workers))
-	candidate, err := prepare(ctx, cfg, front, workers)
-	if err != nil {
-		return err
-	}
-	candidate.Drop()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(cfg.StopTimeout))
-	defer cancel()
-	return errors.Join(front.Shutdown(stopping), workers.Stop(stopping))
-}
-
-// start prepares the front and starts the workers, or leaves nothing behind.
-func start(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) (*supervisor.Roll, error) {
-	candidate, err := prepare(ctx, cfg, front, workers)
-	if err != nil {
-		return nil, err
-	}
-	return candidate.Commit(supervisorSettings(cfg)), nil
-}
-
-func prepare(ctx context.Context, cfg *config.Config, front *server.Server, workers *supervisor.Supervisor) (*supervisor.Candidate, error) {
-	err := front.Prepare()
-	var candidate *supervisor.Candidate
-	if err == nil {
-		candidate, err = prepareApp(ctx, cfg, workers)
-	}
-	if err != nil {
-		workers.Kill()
-		return nil, errors.Join(err, front.Shutdown(context.WithoutCancel(ctx)))
-	}
-	return candidate, nil
-}
-
-// prepareApp boots a worker, with a kind word for who is in the wrong folder.
-func prepareApp(ctx context.Context, cfg *config.Config, workers *supervisor.Supervisor) (*supervisor.Candidate, error) {
-	if cfg.Eval == "" && cfg.Origin("app") == "default" && missing(cfg.App) {
-		return nil, fmt.Errorf("there is no %s; name the application, as in: thralld path/to/app.psgi", cfg.App)
-	}
-	return workers.Prepare(ctx, plan(cfg))
-}
-
-func listen(cfg *config.Config) ([]net.Listener, error) {
-	var listeners []net.Listener
-	var errs []error
-	for _, address := range cfg.Listeners() {
-		l, err := server.Listen(address, server.ListenOptions{IPv6: cfg.IPv6})
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		listeners = append(listeners, l)
-	}
-	if len(errs) > 0 {
-		closeAll(listeners)
-		return nil, errors.Join(errs...)
-	}
-	return listeners, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close()
-	}
-}
-
-func serverOptions(cfg *config.Config, log *zap.Logger, app psgi.App) server.Options {
-	o := server.Options{
-		App:              app,
-		Log:              log,
-		Timeout:          time.Duration(cfg.Timeout),
-		KeepaliveTimeout: time.Duration(cfg.KeepaliveTimeout),
-		MaxKeepaliveReqs: cfg.MaxKeepaliveReqs,
-		MaxHeaderBytes:   int(cfg.MaxHeaderBytes),
-		MaxBodyBytes:     int64(cfg.MaxBodyBytes),
-		SpoolDir:         cfg.SpoolDir,
-		ServerSoftware:   cfg.ServerSoftware,
-		Mount:            cfg.Path,
-	}
-	if cfg.KeepaliveTimeout == 0 {
-		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
-	}
-	return o
-}
-
-func newSupervisor(cfg *config.Config, log, appLog *zap.Logger) (*supervisor.Supervisor, error) {
-	return supervisor.New(supervisor.Options{
-		Settings:    supervisorSettings(cfg),
-		Log:         log,
-		AppLog:      appLog,
-		ReapOrphans: true,
-	})
-}
-
-func supervisorSettings(cfg *config.Config) supervisor.Settings {
-	return supervisor.Settings{
-		Workers:            cfg.Workers,
-		MinWorkers:         cfg.MinWorkers,
-		MaxQueue:           cfg.MaxQueue,
-		QueueTimeout:       time.Duration(cfg.QueueTimeout),
-		RetireTimeout:      time.Duration(cfg.StopTimeout),
-		SpawnInterval:      time.Duration(cfg.SpawnInterval),
-		ErrRespawnInterval: time.Duration(cfg.ErrRespawnInterval),
-		Probation:          time.Duration(cfg.Probation),
-		MaxRequests:        cfg.MaxReqsPerChild,
-		MinRequests:        cfg.MinReqsPerChild,
-		MaxLifetime:        time.Duration(cfg.MaxLifetime),
-		MaxMemory:          int64(cfg.MaxMemory),
-		RequestTimeout:     time.Duration(cfg.RequestTimeout),
-		SlowRequest:        time.Duration(cfg.SlowRequest),
-		Housekeeping:       time.Duration(cfg.MainThreadDelay),
-	}
-}
-
-// plan is what a generation of that configuration runs.
-func plan(cfg *config.Config) supervisor.Plan {
-	return supervisor.Plan{
-		Boot: psgi.Boot{
-			App:               appFile(cfg),
-			Eval:              cfg.Eval,
-			Env:               cfg.Env,
-			Include:           cfg.Include,
-			Modules:           cfg.Modules,
-			DefaultMiddleware: cfg.DefaultMiddleware,
-			Quiet:             cfg.Quiet,
-			Preload:           cfg.Preload,
-		},
-		Perl:         cfg.Perl,
-		Env:          perlEnv(os.Environ(), cfg.Env),
-		StartTimeout: time.Duration(cfg.StartTimeout),
-		Workers:      cfg.Workers,
-	}
-}
-
-// appFile is the app to load: none when code was given and no file was named.
-func appFile(cfg *config.Config) string {
-	if cfg.Eval != "" && cfg.Origin("app") == "default" {
-		return ""
-	}
-	return cfg.App
-}
-
-func appName(cfg *config.Config) string {
-	if name := appFile(cfg); name != "" {
-		return name
-	}
-	return "-e"
-}
-
-// perlEnv is the environment of the Perl processes: this one's, without what is
-// addressed to thralld alone.
-func perlEnv(env []string, plackEnv string) []string {
-	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
-		name, _, _ := strings.Cut(entry, "=")
-		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "SERVER_STARTER_PORT", "PLACK_ENV":
-			return true
-		}
-		return strings.HasPrefix(name, "LISTEN_")
-	})
-	return append(env, "PLACK_ENV="+plackEnv)
 }

@@ -29,8 +29,9 @@ var (
 	// ErrWorkerDied means that the worker ended while it was running the
 	// request. The request may have had effects: it is never run again.
 	ErrWorkerDied = errors.New("the worker died while running the request")
-	// ErrRequestTimeout means that the request took longer than it may, and that
-	// its worker was ended.
+	// ErrRequestTimeout means that the app had not answered after the time that
+	// a request may take, and that its worker was ended. The request may have
+	// had effects: it is never run again.
 	ErrRequestTimeout = errors.New("the request took longer than request_timeout")
 	// ErrAborted means that the app failed after its response had begun. The
 	// client must be able to tell: its connection is cut.
@@ -46,7 +47,8 @@ var (
 type Request struct {
 	// ID names the request in logs and as thralld.request_id in the app.
 	ID string
-	// Line is method and path, "GET /shop", for people who look at what workers do.
+	// Line is the method and the path, for people: "GET /path". It has no query,
+	// no control characters and at most 200 bytes.
 	Line string
 	// Env holds the CGI keys and psgi.url_scheme. The Perl runtime adds the
 	// keys whose values are not plain strings.

@@ -19,20 +19,22 @@ var errClientLeft = errors.New("the client left")
 type body struct {
 	inline []byte
 	file   string // absolute path, or ""
+	remove func(file string)
 	size   int64
 }
 
 // discard removes the file.
 func (b *body) discard() {
 	if b.file != "" {
-		_ = os.Remove(b.file)
+		b.remove(b.file)
 	}
 }
 
 // receiver takes in request bodies.
 type receiver struct {
 	create func() (*os.File, error)
-	limit  int64 // of one body; zero is none
+	remove func(file string) // ends what create made
+	limit  int64             // of one body; zero is none
 }
 
 // receive reads a body whole. At most psgi.MaxInline bytes of it are held in
@@ -88,7 +90,7 @@ func (rc *receiver) spool(x exchange, in []byte) (b body, err error) {
 	if err != nil {
 		return body{}, noRoom(err)
 	}
-	b.file = f.Name()
+	b.file, b.remove = f.Name(), rc.remove
 	defer func() {
 		if closing := f.Close(); err == nil && closing != nil {
 			err = noRoom(closing)

@@ -108,7 +108,7 @@ func TestFullDiskIsAnsweredWith503(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, sizeOf)
-	s.server.receiver.create = func() (*os.File, error) { return os.OpenFile(full, os.O_WRONLY, 0) }
+	s.server.settings.Load().receiver.create = func() (*os.File, error) { return os.OpenFile(full, os.O_WRONLY, 0) }
 	c := s.dial()
 	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 100000))
 	r := c.reply("POST").wantStatus(t, 503)
@@ -142,16 +142,5 @@ func TestShutdownRemovesTheSpoolFolder(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
-	}
-}
-
-func TestServeFailsWithoutASpoolFolder(t *testing.T) {
-	l, err := Listen("127.0.0.1:0", ListenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := New(Options{App: echo, SpoolDir: "/nonexistent"})
-	if err := server.Serve(context.Background(), l); err == nil || !strings.Contains(err.Error(), "/nonexistent") {
-		t.Errorf("error %v", err)
 	}
 }

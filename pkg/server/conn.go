@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -20,6 +22,9 @@ const (
 	// client to read it: closing earlier, with bytes of its own still on the
 	// way, makes its kernel throw the refusal away.
 	linger = 500 * time.Millisecond
+	// headGrace is how long a head that has begun to arrive is waited for when the
+	// server stops.
+	headGrace = time.Second
 	// informPatience bounds what an informational response may wait for a client.
 	informPatience = time.Second
 )
@@ -34,28 +39,44 @@ const (
 // request runs cannot fail that request because of the next one.
 type conn struct {
 	net.Conn
-	log      *zap.Logger
-	software string      // the Server field of refusals
-	forget   func(*conn) // called once it is closed
+	settings func() *settings // those in force
+	forget   func(*conn)      // called once it is closed
 
-	guard  guard  // touched only by Read, which net/http never calls twice at once
-	poison string // what is left of the bytes to be refused
+	// These are touched only by Read, which net/http never calls twice at once.
+	guard   guard
+	poison  string    // what is left of the bytes to be refused
+	timed   bool      // headEnd is set
+	headEnd time.Time // when the head that has begun must be there; zero is never
 
 	patience time.Duration // for one write; zero is no limit
 	served   int           // requests handed to the server
 
 	open    atomic.Int32 // requests whose head has been read and which are not yet answered
 	running atomic.Bool  // a request is with the server: writes are its response
-	closed  atomic.Bool
+	phase   atomic.Int32 // waiting, engaged or closed
 }
+
+// The phases of a connection. Between the first two it goes back and forth.
+const (
+	waiting int32 = iota // for the first byte of a request
+	engaged              // from that byte to the end of the response
+	closed
+)
 
 // Read reads what the guard lets through.
 func (c *conn) Read(p []byte) (int, error) {
 	for c.guard.err == nil {
+		c.await()
 		n, err := c.Conn.Read(p)
+		if c.guard.atHead() {
+			c.guard.limit = c.settings().MaxHeaderBytes
+		}
 		before := c.guard.heads
 		n = c.guard.scan(p[:n])
-		c.open.Add(int32(c.guard.heads - before))
+		if heads := c.guard.heads - before; heads > 0 {
+			c.open.Add(int32(heads))
+			c.timed = false
+		}
 		switch {
 		case c.guard.err != nil:
 			c.poison = c.guard.poison()
@@ -66,9 +87,13 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.guard.refuse(errSilence, "in a request's head")
 			c.poison = c.guard.poison()
 		}
-		if n > 0 {
-			return n, nil
+		if n == 0 {
+			continue // nothing, or empty lines
 		}
+		if !c.engage() {
+			return 0, net.ErrClosed
+		}
+		return n, nil
 	}
 	if c.poison == "" {
 		return 0, io.EOF
@@ -76,6 +101,44 @@ func (c *conn) Read(p []byte) (int, error) {
 	n := copy(p, c.poison)
 	c.poison = c.poison[n:]
 	return n, nil
+}
+
+// await gives the coming read the time that a client has to begin a request, or to
+// end the head that it has begun. While a request is open it changes nothing: then
+// deadlines are set by the exchange and by net/http, which takes this one off when it
+// has read the head.
+func (c *conn) await() {
+	if c.open.Load() > 0 {
+		return
+	}
+	set := c.settings()
+	var until time.Time
+	switch {
+	case c.guard.midHead():
+		if !c.timed {
+			c.timed, c.headEnd = true, after(set.Timeout)
+		}
+		until = c.headEnd
+	case c.served > 0:
+		until = after(set.KeepaliveTimeout)
+	default:
+		until = after(set.Timeout)
+	}
+	_ = c.SetReadDeadline(until)
+}
+
+// after returns the time when d has passed; zero is forever.
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}
+
+// engage notes that a request has begun. It returns false if the connection was
+// closed before.
+func (c *conn) engage() bool {
+	return c.phase.CompareAndSwap(waiting, engaged) || c.phase.Load() == engaged
 }
 
 // silent reports whether a read has failed because the client stopped in the
@@ -138,9 +201,11 @@ func (c *conn) refuse(instead []byte) error {
 	if err == nil {
 		err = refusedBy(instead)
 	}
-	c.log.Debug("request refused",
+	set := c.settings()
+	set.Log.Debug("request refused",
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
-	if _, err := c.write(appendRefusal(nil, err, c.software)); err != nil {
+	c.patience = set.Timeout
+	if _, err := c.write(appendRefusal(nil, err, set.ServerSoftware)); err != nil {
 		return err
 	}
 	if c.CloseWrite() == nil {
@@ -150,10 +215,46 @@ func (c *conn) refuse(instead []byte) error {
 	return nil
 }
 
-// answered notes that the response to a request has been sent whole.
+// answered notes that the response to a request has been sent whole. No read runs
+// then.
 func (c *conn) answered() {
 	c.running.Store(false)
-	c.open.Add(-1)
+	if c.open.Add(-1) == 0 && !c.guard.midHead() && c.guard.err == nil {
+		c.phase.CompareAndSwap(engaged, waiting)
+	}
+}
+
+// closeWaiting closes the connection if it carries no request, not even one that
+// the kernel has and Read has not.
+func (c *conn) closeWaiting() {
+	if !c.hasInput() && c.phase.CompareAndSwap(waiting, closed) {
+		_ = c.end()
+	}
+}
+
+// closeHeadless closes the connection if it has no more than a part of a head.
+func (c *conn) closeHeadless() {
+	if c.open.Load() == 0 {
+		_ = c.Close()
+	}
+}
+
+// hasInput reports whether the kernel has bytes of the client's.
+func (c *conn) hasInput() (has bool) {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var first [1]byte
+		n, _, err := unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		has = err == nil && n > 0
+	})
+	return has
 }
 
 // CloseWrite tells the client that nothing more follows, and still reads.
@@ -174,9 +275,13 @@ func (c *conn) reset() {
 
 // Close closes the connection; a second call does nothing.
 func (c *conn) Close() error {
-	if c.closed.Swap(true) {
+	if c.phase.Swap(closed) == closed {
 		return nil
 	}
+	return c.end()
+}
+
+func (c *conn) end() error {
 	c.forget(c)
 	return c.Conn.Close()
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/thralld/thralld/pkg/psgi"
@@ -171,21 +174,92 @@ func TestShutdownCutsWhatTakesTooLong(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContextAndConnectionsLiveOn(t *testing.T) {
-	l, err := Listen("127.0.0.1:0", ListenOptions{})
+func TestRequestThatHasBegunToArriveIsAnsweredInTheStop(t *testing.T) {
+	inVirtualTime(t, echo, func(*Options) {}, func(s *site, c *client) {
+		c.get("/").wantStatus(t, 200)
+		c.send("GET / HTTP/1.1\r\n")
+		synctest.Wait()
+		ended := make(chan error, 1)
+		go func() { ended <- s.server.Shutdown(context.Background()) }()
+		synctest.Wait() // the stop goes on until it can do no more
+		if !c.send("Host: a\r\n\r\n").reply("GET").wantStatus(t, 200).Close {
+			t.Error("the end of the connection is not announced")
+		}
+		c.wantClosed()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStopWaitsNotLongForTheRestOfAHead(t *testing.T) {
+	inVirtualTime(t, echo, func(o *Options) { o.Timeout = time.Hour }, func(s *site, c *client) {
+		c.get("/").wantStatus(t, 200)
+		c.send("GET / HTTP/1.1\r\n")
+		synctest.Wait()
+		begun := time.Now()
+		if err := s.server.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(begun); waited != headGrace {
+			t.Errorf("it took %v", waited)
+		}
+		c.wantClosed()
+	})
+}
+
+func TestRequestBehindAStreamIsAnsweredInTheStop(t *testing.T) {
+	gate := make(chan struct{})
+	s := serve(t, app(func(ctx context.Context, req *psgi.Request) (*psgi.Response, error) {
+		if req.Line == "GET /stream" {
+			return stream(script("first", "last").gated(ctx, gate)), nil
+		}
+		return whole(200, "done"), nil
+	}))
+	idle, c := s.dial(), s.dial()
+	c.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+	if _, err := c.r.Peek(1); err != nil { // the head is out, so it can announce nothing
+		t.Fatal(err)
+	}
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	ended := make(chan error, 1)
+	go func() { ended <- s.server.Shutdown(context.Background()) }()
+	idle.wantClosed()
+	close(gate)
+	c.reply("GET").wantText(t, "firstlast")
+	if !c.reply("GET").wantText(t, "done").Close {
+		t.Error("the end of the connection is not announced")
+	}
+	c.wantClosed()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConnectionWithAnUnreadRequestIsNotClosedAsWaiting(t *testing.T) {
+	l := listenWant(t, filepath.Join(t.TempDir(), "socket"), ListenOptions{})
+	client, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, echo)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.server.Serve(ctx, l) }()
-	c := (&site{t: t, addr: l.Addr()}).dial()
-	c.get("/").wantStatus(t, 200)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("error %v", err)
+	defer client.Close()
+	inner, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.get("/").wantStatus(t, 200)
-	s.dial().get("/").wantStatus(t, 200)
+	c := &conn{Conn: inner, forget: func(*conn) {}}
+	if _, err := client.Write([]byte("G")); err != nil {
+		t.Fatal(err)
+	}
+	c.closeWaiting()
+	if c.phase.Load() == closed {
+		t.Error("closed, though a request has arrived")
+	}
+	if _, err := inner.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	c.closeWaiting()
+	if c.phase.Load() != closed || c.engage() {
+		t.Error("not closed, though nothing has arrived")
+	}
 }

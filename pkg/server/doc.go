@@ -16,6 +16,10 @@
 //
 // # Words
 //
+//   - settings: the options in the form that requests are served by; a request
+//     keeps those that it began with
+//   - change: other settings and listeners, prepared beside what is running and
+//     then put in force by one step that cannot fail
 //   - exchange: one request and its answer, as an engine carries them
 //   - guard: the strict reader of HTTP/1 framing under an engine
 //   - refusal: an answer of the server's own; one table says which error gets
@@ -35,4 +39,6 @@
 //   - Bytes that two HTTP implementations could read differently never reach the
 //     engine: the requests before them are answered, they are refused, and the
 //     connection ends.
+//   - A change closes no connection. A stop closes none under a request, and
+//     gives one that is still arriving a moment.
 package server

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
+	"math"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,58 +22,67 @@ import (
 	"github.com/thralld/thralld/pkg/psgi"
 )
 
-// netHTTP is the engine on Go's net/http.
+// netHTTP is the engine on Go's net/http. Its connections keep the times and limits,
+// as those of net/http could not change while it serves.
 type netHTTP struct {
 	server *Server
 	http   *http.Server
 	base   context.Context // of all requests
 	cut    context.CancelFunc
 
-	goroutines sync.WaitGroup // one for each connection
+	goroutines sync.WaitGroup // one for each listener and each connection
+	closing    atomic.Bool    // set under mu
 
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	closing bool
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
 }
 
 // connKey is the key of the *conn in a request's context.
 type connKey struct{}
 
 func newNetHTTP(s *Server) *netHTTP {
-	e := &netHTTP{server: s, conns: make(map[*conn]struct{})}
+	e := &netHTTP{server: s, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}
 	e.base, e.cut = context.WithCancel(context.Background())
 	e.http = &http.Server{
-		Handler:           e,
-		ReadHeaderTimeout: s.opts.Timeout,
-		IdleTimeout:       s.opts.KeepaliveTimeout,
-		// The guard keeps the limit; net/http's own only has to be larger.
-		MaxHeaderBytes:               s.opts.MaxHeaderBytes + 4096,
+		Handler:                      e,
+		MaxHeaderBytes:               math.MaxInt32, // the guard keeps the limit
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     log.New(engineLog{s.log}, "", 0),
+		ErrorLog:                     log.New(engineLog{s}, "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return e.base },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 		ConnState: e.connState,
 	}
-	e.http.RegisterOnShutdown(e.closeSilent)
 	return e
 }
 
 // engineLog makes what net/http logs, which are failures to accept, lines of ours.
-type engineLog struct{ log *zap.Logger }
+type engineLog struct{ server *Server }
 
 func (l engineLog) Write(p []byte) (int, error) {
-	l.log.Warn("http engine complained", zap.ByteString("complaint", bytes.TrimSpace(p)))
+	l.server.settings.Load().Log.Warn("http engine complained", zap.ByteString("complaint", bytes.TrimSpace(p)))
 	return len(p), nil
 }
 
-// serve accepts connections from l until it fails or is closed.
+// serve accepts connections from l until it fails or is closed, and closes it.
 func (e *netHTTP) serve(l net.Listener) error {
-	if err := e.http.Serve(guarded{l, e}); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	e.mu.Lock()
+	if e.closing.Load() {
+		e.mu.Unlock()
+		return l.Close()
 	}
-	return nil
+	e.listeners[l] = struct{}{}
+	e.goroutines.Add(1)
+	e.mu.Unlock()
+
+	defer e.goroutines.Done()
+	err := e.http.Serve(guarded{l, e})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.listeners, l)
+	return err
 }
 
 // guarded is a listener whose connections are guarded.
@@ -87,21 +100,13 @@ func (l guarded) Accept() (net.Conn, error) {
 }
 
 func (e *netHTTP) guard(inner net.Conn) *conn {
-	opts := &e.server.opts
-	c := &conn{
-		Conn:     inner,
-		guard:    guard{limit: opts.MaxHeaderBytes},
-		patience: opts.Timeout,
-		log:      e.server.log,
-		software: opts.ServerSoftware,
-		forget:   e.forget,
-	}
+	c := &conn{Conn: inner, settings: e.server.settings.Load, forget: e.forget}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		_ = inner.Close()
-	}
 	e.conns[c] = struct{}{}
+	e.mu.Unlock()
+	if e.closing.Load() {
+		c.closeWaiting()
+	}
 	return c
 }
 
@@ -118,6 +123,9 @@ func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
 	case http.StateIdle:
 		if c, ok := c.(*conn); ok {
 			c.answered()
+			if e.closing.Load() {
+				c.closeWaiting() // its response had begun before, and did not announce it
+			}
 		}
 	case http.StateClosed, http.StateHijacked:
 		e.goroutines.Done()
@@ -126,39 +134,64 @@ func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
 }
 
 // shutdown ends all connections, by force when ctx is done.
+//
+// That of net/http would lose requests: it closes a connection that it waits on
+// although a request has begun to arrive, and drops what is pipelined.
 func (e *netHTTP) shutdown(ctx context.Context) error {
-	err := e.http.Shutdown(ctx)
+	e.stopAccepting()
+	e.eachConn((*conn).closeWaiting)
+	ended := make(chan struct{})
+	go func() { // ends when all connections have
+		e.goroutines.Wait()
+		close(ended)
+	}()
+	heads := time.NewTimer(headGrace)
+	defer heads.Stop()
+	var err error
+	for waits := true; waits; {
+		select {
+		case <-ended:
+			waits = false
+		case <-heads.C:
+			e.eachConn((*conn).closeHeadless)
+		case <-ctx.Done():
+			waits, err = false, ctx.Err()
+		}
+	}
 	e.cut()
 	_ = e.http.Close()
-	e.goroutines.Wait()
+	<-ended
 	return err
 }
 
-// closeSilent closes the connections without a request once net/http has begun to
-// shut down. It would wait some seconds for those on which nothing has come yet,
-// and then not answer what comes. It runs as a goroutine, and ends by itself.
-func (e *netHTTP) closeSilent() {
+func (e *netHTTP) stopAccepting() {
 	e.mu.Lock()
-	e.closing = true
-	var silent []*conn
-	for c := range e.conns {
-		if c.open.Load() == 0 {
-			silent = append(silent, c)
-		}
+	defer e.mu.Unlock()
+	e.closing.Store(true)
+	for l := range e.listeners {
+		_ = l.Close()
 	}
+}
+
+// eachConn calls f for the connections that there are, which it may close.
+func (e *netHTTP) eachConn(f func(*conn)) {
+	e.mu.Lock()
+	conns := slices.Collect(maps.Keys(e.conns))
 	e.mu.Unlock()
-	for _, c := range silent {
-		_ = c.Close()
+	for _, c := range conns {
+		f(c)
 	}
 }
 
 // ServeHTTP hands a request that net/http has read to the server.
 func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
+	set := e.server.settings.Load()
 	c.running.Store(true)
 	c.served++
-	x := &httpExchange{w: w, r: r, c: c, opts: &e.server.opts, asked: requestOf(r, c)}
-	if e.server.serve(r.Context(), x) {
+	c.patience = set.Timeout
+	x := &httpExchange{w: w, r: r, c: c, set: set, closing: &e.closing, asked: requestOf(r, c)}
+	if e.server.serve(r.Context(), set, x) {
 		return
 	}
 	if x.endless {
@@ -191,11 +224,12 @@ func requestOf(r *http.Request, c *conn) request {
 
 // httpExchange is an exchange on net/http.
 type httpExchange struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	c     *conn
-	opts  *Options
-	asked request
+	w       http.ResponseWriter
+	r       *http.Request
+	c       *conn
+	set     *settings
+	closing *atomic.Bool
+	asked   request
 
 	whole   bool // the body has been read to its end
 	endless bool // only the end of the connection tells the end of the response
@@ -204,8 +238,8 @@ type httpExchange struct {
 func (x *httpExchange) request() *request { return &x.asked }
 
 func (x *httpExchange) read(p []byte) (int, error) {
-	if x.opts.Timeout > 0 {
-		_ = x.c.SetReadDeadline(time.Now().Add(x.opts.Timeout))
+	if x.set.Timeout > 0 {
+		_ = x.c.SetReadDeadline(time.Now().Add(x.set.Timeout))
 	}
 	n, err := x.r.Body.Read(p)
 	switch {
@@ -253,7 +287,7 @@ func (x *httpExchange) begin(h head) {
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	if h.last || x.opts.MaxKeepaliveReqs > 0 && x.c.served >= x.opts.MaxKeepaliveReqs {
+	if h.last || x.closing.Load() || x.set.MaxKeepaliveReqs > 0 && x.c.served >= x.set.MaxKeepaliveReqs {
 		to.Set("Connection", "close")
 	}
 	if x.asked.length != 0 && !x.whole {

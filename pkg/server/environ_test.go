@@ -55,6 +55,26 @@ func TestTargetIsLocated(t *testing.T) {
 	}
 }
 
+func TestRequestLineIsForPeople(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for _, test := range []struct{ method, uri, want string }{
+		{"GET", "/path?secret=1", "GET /path"},
+		{"OPTIONS", "*", "OPTIONS *"},
+		{"GET", "/a%0ab", "GET /a%0ab"},
+		{"GET", "/\xc3\xbc\xc2\x9b\xff\n", "GET /????"},
+		{"GET", "/" + long, "GET /" + long[:195]},
+		{long, "/path", long[:199] + " "},
+	} {
+		if got := requestLine(test.method, test.uri); got != test.want {
+			t.Errorf("%.10q %.10q: %q, want %q", test.method, test.uri, got, test.want)
+		}
+	}
+	s := serve(t, app(func(_ context.Context, req *psgi.Request) (*psgi.Response, error) { return whole(200, req.Line), nil }),
+		func(o *Options) { o.Mount = "/app" })
+	s.dial().get("/app/path?query").wantText(t, "GET /app/path")
+	s.dial().get("http://other/app?x").wantText(t, "GET /app")
+}
+
 func TestTargetOutsideOfTheMountPointIsNotFound(t *testing.T) {
 	for _, target := range []string{"/", "/ap", "/apple", "//app", "/x/app"} {
 		_, err := locate(&request{method: "GET", target: target, scheme: "http"}, "/app")

@@ -79,6 +79,9 @@ func (g *guard) scan(p []byte) int {
 	return i
 }
 
+// atHead reports whether the next byte is the first of a request.
+func (g *guard) atHead() bool { return g.state == atStart && g.size == 0 }
+
 // midHead reports whether a request's head has begun and not ended.
 func (g *guard) midHead() bool {
 	return g.state > startLF && g.state < inBody && !g.trailers

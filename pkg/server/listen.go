@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -17,12 +18,20 @@ type ListenOptions struct {
 	IPv6 bool
 }
 
+// Reasons not to open an address that more than one place knows.
+var (
+	errInUse   = errors.New("already in use")
+	errIPv6Off = errors.New("this is an IPv6 address, and ipv6 is off")
+)
+
 // Listen opens a listener on an address in one of these forms:
 //
 //	127.0.0.1:5000, example.org:5000, [::1]:5000
 //	:5000             all addresses of the machine, IPv6 too if it may be used
 //	/run/app.sock     a unix socket; a path without a slash is one, too
 //	@name             an abstract unix socket; a NUL may stand for the @
+//	fd:3              the listening socket, of TCP or unix, that the process was
+//	                  started with as descriptor 3; its file is never removed
 //
 // A unix socket that nobody listens on any more is replaced; whatever else is in
 // its place is left alone. Its file is removed when the listener is closed, unless
@@ -37,6 +46,8 @@ func Listen(addr string, opts ListenOptions) (net.Listener, error) {
 	case addr[0] == '@' || addr[0] == 0:
 		addr = "@" + addr[1:]
 		l, err = listenAbstract(addr)
+	case tcp && host == handedOver:
+		l, err = listenInherited(port)
 	case tcp:
 		l, err = listenTCP(host, port, opts)
 	default:
@@ -61,12 +72,12 @@ func splitPort(addr string) (host, port string, ok bool) {
 func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	switch {
-	case host == "fd" || host == "systemd":
+	case host == "systemd":
 		return nil, fmt.Errorf("listeners by %s are not supported yet", host)
 	case err != nil:
 		return nil, fmt.Errorf("port %q: want a number from 0 to 65535", port)
 	case !opts.IPv6 && strings.Contains(host, ":"):
-		return nil, errors.New("this is an IPv6 address, and ipv6 is off")
+		return nil, errIPv6Off
 	}
 	network := "tcp"
 	if !opts.IPv6 {
@@ -75,7 +86,7 @@ func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 	l, err := net.Listen(network, net.JoinHostPort(host, port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %d is already in use%s", number, by(portOwner(uint16(number))))
+		return nil, fmt.Errorf("port %d is %w%s", number, errInUse, by(portOwner(uint16(number))))
 	case errors.Is(err, syscall.EACCES) && number < 1024:
 		return nil, fmt.Errorf("no permission for port %d: ports below 1024 need the capability CAP_NET_BIND_SERVICE; "+
 			"or take a higher port", number)
@@ -92,7 +103,7 @@ func listenAbstract(addr string) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		owner, _ := probe(addr)
-		return nil, fmt.Errorf("this abstract socket is already in use%s", by(owner))
+		return nil, fmt.Errorf("this abstract socket is %w%s", errInUse, by(owner))
 	case err != nil:
 		return nil, cause(err)
 	}
@@ -117,7 +128,7 @@ func listenUnix(path string) (net.Listener, error) {
 		_ = l.Close()
 		return nil, cause(err)
 	}
-	return &unixListener{l, path, info}, nil
+	return &unixListener{UnixListener: l, path: path, file: info}, nil
 }
 
 // clearWay removes a socket that nobody listens on.
@@ -134,7 +145,7 @@ func clearWay(path string) error {
 	owner, err := probe(path)
 	switch {
 	case err == nil:
-		return fmt.Errorf("this socket is already in use%s", by(owner))
+		return fmt.Errorf("this socket is %w%s", errInUse, by(owner))
 	case !errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("a socket is in the way, and whether it is in use cannot be told: %w", cause(err))
 	}
@@ -149,15 +160,26 @@ type unixListener struct {
 	*net.UnixListener
 	path string
 	file fs.FileInfo
+	once sync.Once
+	err  error
 }
 
 // Close stops listening, and removes the file.
 func (l *unixListener) Close() error {
-	// The file goes first: as long as the socket listens, nobody else takes the path.
-	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.file) {
-		_ = os.Remove(l.path)
-	}
-	return l.UnixListener.Close()
+	l.once.Do(func() {
+		// The file goes first: as long as the socket listens, nobody else takes the path.
+		if l.inPlace() {
+			_ = os.Remove(l.path)
+		}
+		l.err = l.UnixListener.Close()
+	})
+	return l.err
+}
+
+// inPlace reports whether the socket's file is still the one that it made.
+func (l *unixListener) inPlace() bool {
+	now, err := os.Lstat(l.path)
+	return err == nil && os.SameFile(now, l.file)
 }
 
 // cause returns what the kernel said, without the names of Go's functions and the

@@ -19,7 +19,7 @@ var (
 
 // respond sends what the app answered, and closes it. An error means that the
 // answer was not sent, or not whole; once t.begun, the connection must be cut.
-func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) error {
+func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 	defer resp.Body.Close()
 	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
 
@@ -34,7 +34,7 @@ func (s *Server) respond(ctx context.Context, t *task, resp *psgi.Response) erro
 		return err
 	}
 	if len(p.dropped) > 0 {
-		s.log.Warn("response has what its status does not allow",
+		t.set.Log.Warn("response has what its status does not allow",
 			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
 	}
 	t.begin(p.head)
@@ -142,7 +142,7 @@ func sendFile(x exchange, f *psgi.File) error {
 }
 
 // refuse answers with the status that the table has for err.
-func (s *Server) refuse(t *task, err error) {
+func (t *task) refuse(err error) {
 	o := outcomeOf(err)
 	text := o.text()
 	h := head{status: o.status, header: o.header(), length: int64(len(text))}
@@ -156,8 +156,8 @@ func (s *Server) refuse(t *task, err error) {
 
 // begin adds what is the server's to a head, and sends it.
 func (t *task) begin(h head) {
-	if _, ok := h.header.Get("Server"); !ok && t.server.opts.ServerSoftware != "" {
-		h.header = append(h.header, psgi.Field{Name: "Server", Value: t.server.opts.ServerSoftware})
+	if _, ok := h.header.Get("Server"); !ok && t.set.ServerSoftware != "" {
+		h.header = append(h.header, psgi.Field{Name: "Server", Value: t.set.ServerSoftware})
 	}
 	t.informer.close()
 	t.begun, t.status = true, h.status

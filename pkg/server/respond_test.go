@@ -247,6 +247,14 @@ func TestFailedCallIsAnsweredByTheTable(t *testing.T) {
 	c.get("/").wantStatus(t, 503) // and the connection is kept
 }
 
+func TestAppThatTakesTooLongIsAnsweredWith504(t *testing.T) {
+	s := serve(t, app(func(context.Context, *psgi.Request) (*psgi.Response, error) {
+		return nil, fmt.Errorf("worker 3: %w", psgi.ErrRequestTimeout)
+	}))
+	s.dial().get("/").wantStatus(t, 504)
+	s.logged("request failed")
+}
+
 func TestPanicIsOneRequestsFailure(t *testing.T) {
 	s := serve(t, app(func(_ context.Context, req *psgi.Request) (*psgi.Response, error) {
 		if req.Env.Map()["PATH_INFO"] == "/panic" {

@@ -15,7 +15,7 @@ import (
 
 // task is one request on its way through the server.
 type task struct {
-	server   *Server
+	set      *settings // those in force when it began
 	x        exchange
 	id       string
 	start    time.Time
@@ -41,14 +41,14 @@ func (t *task) fields() []zap.Field {
 	return fields
 }
 
-// serve answers one request. It returns false when the connection must be cut: the
+// serve answers one request by the settings in force when it began. It returns false when the connection must be cut: the
 // response is not whole, or there is nobody to read it.
-func (s *Server) serve(ctx context.Context, x exchange) bool {
-	t := &task{server: s, x: x, id: s.ids.next(), start: time.Now(), unread: x.request().length != 0}
+func (s *Server) serve(ctx context.Context, set *settings, x exchange) bool {
+	t := &task{set: set, x: x, id: s.ids.next(), start: time.Now(), unread: x.request().length != 0}
 	t.informer.x = x
-	err := s.attempt(ctx, t)
+	err := t.attempt(ctx)
 	t.informer.close()
-	s.report(t, err)
+	t.report(err)
 	switch {
 	case err == nil:
 		return true
@@ -58,41 +58,44 @@ func (s *Server) serve(ctx context.Context, x exchange) bool {
 		_ = x.flush() // the client gets what there is
 		return false
 	}
-	s.refuse(t, err)
+	t.refuse(err)
 	return true
 }
 
 // attempt takes the task through all its steps. A panic in any of them is this
 // request's failure and nobody else's.
-func (s *Server) attempt(ctx context.Context, t *task) (err error) {
+func (t *task) attempt(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
-			s.log.Error("panic while serving", append(t.fields(),
+			t.set.Log.Error("panic while serving", append(t.fields(),
 				zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))...)
 		}
 	}()
 	r := t.x.request()
-	at, err := locate(r, s.mount)
+	at, err := locate(r, t.set.mount)
 	if err != nil {
 		return err
 	}
 	p, _ := parcels.Get().(*parcel)
-	b, err := s.receiver.receive(t.x, &p.buf)
+	b, err := t.set.receiver.receive(t.x, &p.buf)
 	if err != nil {
 		return err
 	}
 	defer b.discard()
 	t.unread = false
 
-	p.req = psgi.Request{ID: t.id, Env: p.req.Env, Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform}
+	p.req = psgi.Request{
+		ID: t.id, Line: requestLine(r.method, at.uri), Env: p.req.Env,
+		Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform,
+	}
 	p.req.Env.Reset()
-	environ(&p.req.Env, r, at, call{id: t.id, software: s.software, received: b.size})
-	resp, err := s.opts.App.Call(ctx, &p.req)
+	environ(&p.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	resp, err := t.set.App.Call(ctx, &p.req)
 	if err != nil {
 		return gone(ctx, err) // p is not used again: the call may not have let go of it
 	}
-	if err := s.respond(ctx, t, resp); err != nil {
+	if err := t.respond(ctx, resp); err != nil {
 		return err
 	}
 	parcels.Put(p)
@@ -108,23 +111,24 @@ type parcel struct {
 var parcels = sync.Pool{New: func() any { return new(parcel) }}
 
 // report logs how a task ended.
-func (s *Server) report(t *task, err error) {
+func (t *task) report(err error) {
+	log := t.set.Log
 	switch {
 	case err == nil && t.failed:
-		s.log.Error("app failed", append(t.fields(), zap.Int("status", t.status))...)
+		log.Error("app failed", append(t.fields(), zap.Int("status", t.status))...)
 	case err == nil:
-		if entry := s.log.Check(zap.DebugLevel, "request served"); entry != nil {
+		if entry := log.Check(zap.DebugLevel, "request served"); entry != nil {
 			entry.Write(append(t.fields(), zap.Int("status", t.status), zap.Duration("duration", time.Since(t.start)))...)
 		}
 	case errors.Is(err, errClientLeft):
-		s.log.Debug("client left", t.fields()...)
+		log.Debug("client left", t.fields()...)
 	case t.begun:
-		s.log.Error("response cut", append(t.fields(), zap.Int("status", t.status), zap.Error(err))...)
+		log.Error("response cut", append(t.fields(), zap.Int("status", t.status), zap.Error(err))...)
 	case errors.Is(err, errContract):
-		s.log.Error("app broke the contract", append(t.fields(), zap.Error(err))...)
+		log.Error("app broke the contract", append(t.fields(), zap.Error(err))...)
 	case statusOf(err) >= 500:
-		s.log.Warn("request failed", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
+		log.Warn("request failed", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
 	default:
-		s.log.Debug("request refused", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
+		log.Debug("request refused", append(t.fields(), zap.Int("status", statusOf(err)), zap.Error(err))...)
 	}
 }

@@ -3,7 +3,8 @@ package server
 import (
 	"context"
 	"errors"
-	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -50,92 +51,44 @@ type Options struct {
 	Mount string
 }
 
-// Server serves an app on any number of listeners.
+// Server serves an app on any number of listeners, in a way that can be changed
+// while it serves: see [Server.Prepare].
 type Server struct {
-	opts     Options
-	log      *zap.Logger
-	mount    string
-	software string // for the environment; never empty
 	ids      *requestIDs
-	spool    spool
-	receiver receiver
 	engine   *netHTTP
+	settings atomic.Pointer[settings] // nil before the first Commit
+	failed   chan error
+
+	mu        sync.Mutex
+	listeners []*bound
+	changing  bool // there is a Change
+	closed    bool
 }
 
-// New returns a server. Nothing is opened or started before Serve.
-func New(opts Options) *Server {
-	if opts.Log == nil {
-		opts.Log = zap.NewNop()
-	}
-	if opts.MaxHeaderBytes <= 0 {
-		opts.MaxHeaderBytes = defaultMaxHeader
-	}
-	s := &Server{
-		opts:     opts,
-		log:      opts.Log,
-		mount:    mountPoint(opts.Mount),
-		software: opts.ServerSoftware,
-		ids:      newRequestIDs(),
-		spool:    spool{base: opts.SpoolDir},
-	}
-	if s.software == "" {
-		s.software = "thralld"
-	}
-	s.receiver = receiver{create: s.spool.create, limit: opts.MaxBodyBytes}
+// New returns a server that does nothing yet. What it serves, how and where, is
+// the first Change that is committed.
+func New() *Server {
+	s := &Server{ids: newRequestIDs(), failed: make(chan error, 1)}
 	s.engine = newNetHTTP(s)
 	return s
 }
 
-// Prepare does what can fail in Serve although the listeners are sound: it makes
-// the spool folder, which Shutdown removes. Serve does it, too.
-func (s *Server) Prepare() error {
-	_, err := s.spool.ready()
-	return err
-}
-
-// Serve accepts connections until ctx is done or Shutdown is called, and then
-// returns nil; or until one of the listeners fails, and then returns its error,
-// or nil if it was closed by somebody else. In any case all of them are closed
-// then. The connections that it has accepted live on: Shutdown ends them. Serve
-// may be called again, also at the same time, with other listeners.
-func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	closeAll := func() {
-		for _, l := range listeners {
-			_ = l.Close()
-		}
-	}
-	if err := s.Prepare(); err != nil {
-		closeAll()
-		return err
-	}
-
-	defer context.AfterFunc(ctx, closeAll)()
-	ended := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go s.accept(l, ended) // ends when l is closed
-	}
-	var first error
-	for range listeners {
-		if err := <-ended; first == nil {
-			first = err
-		}
-		closeAll()
-	}
-	return first
-}
-
-func (s *Server) accept(l net.Listener, ended chan<- error) {
-	err := s.engine.serve(l)
-	if errors.Is(err, net.ErrClosed) {
-		err = nil
-	}
-	ended <- err
-}
-
 // Shutdown stops accepting, closes the connections that carry no request at once,
-// the others with the end of their response, and returns nil when all have ended.
-// If ctx ends first, it cuts the rest, and returns ctx's error. A server that was
-// shut down cannot serve again.
+// the others with the end of their response, which announces it where it has not
+// begun, and returns nil when all have ended. A request that arrives before its
+// connection is closed is answered. If ctx ends first, it cuts the rest, and returns
+// ctx's error. A server that was shut down cannot serve again.
 func (s *Server) Shutdown(ctx context.Context) error {
-	return errors.Join(s.engine.shutdown(ctx), s.spool.close())
+	s.mu.Lock()
+	s.closed = true
+	for _, b := range s.listeners {
+		_ = b.Close()
+	}
+	s.mu.Unlock()
+
+	err := s.engine.shutdown(ctx)
+	if now := s.settings.Load(); now != nil {
+		err = errors.Join(err, now.spool.retire())
+	}
+	return err
 }

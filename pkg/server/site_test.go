@@ -133,6 +133,7 @@ type site struct {
 	server *Server
 	addr   net.Addr
 	logs   *observer.ObservedLogs
+	opts   Options // those that it began with
 }
 
 // serve runs an app on a free port of 127.0.0.1.
@@ -163,20 +164,37 @@ func serveAt(t *testing.T, l net.Listener, a psgi.App, change ...func(*Options))
 	for _, c := range change {
 		c(&opts)
 	}
-	s := &site{t: t, server: New(opts), addr: l.Addr(), logs: logs}
-	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(context.Background(), l) }() // ends with Shutdown
+	s := &site{t: t, server: New(), addr: l.Addr(), logs: logs, opts: opts}
+	s.prepare(opts).Commit()
+	accepting := make(chan struct{})
+	go func() { // ends with Shutdown
+		defer close(accepting)
+		s.server.accept(l)
+	}()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.server.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
-		if err := <-served; err != nil {
+		<-accepting
+		select {
+		case err := <-s.server.Failed():
 			t.Errorf("serve: %v", err)
+		default:
 		}
 	})
 	return s
+}
+
+// prepare prepares a change that has to be possible.
+func (s *site) prepare(opts Options, addresses ...string) *Change {
+	s.t.Helper()
+	change, err := s.server.Prepare(opts, addresses, ListenOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return change
 }
 
 // logged waits for a log line with that message.

@@ -10,14 +10,15 @@ import (
 )
 
 // spool is the folder for request bodies that are too large to travel in a frame.
-// It is private to one server, and goes with it.
+// It is private to one server, and goes when the server has another one, or with it.
 type spool struct {
 	base string // where the folder is made; "" is the system's place for temporary files
 
-	mu     sync.Mutex
-	dir    string   // "" while there is none
-	lock   *os.File // the folder, locked for as long as this process lives
-	closed bool
+	mu      sync.Mutex
+	dir     string   // "" while there is none
+	lock    *os.File // the folder, locked for as long as this process lives
+	bodies  int      // files in it that are in use
+	retired bool     // only requests that began before use it
 }
 
 const (
@@ -29,9 +30,10 @@ const (
 func (s *spool) ready() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return "", fmt.Errorf("open spool folder: %w", os.ErrClosed)
-	}
+	return s.folder()
+}
+
+func (s *spool) folder() (string, error) {
 	if s.dir != "" {
 		if _, err := os.Lstat(s.dir); err == nil {
 			return s.dir, nil
@@ -108,25 +110,43 @@ func isOwn(info os.FileInfo) bool {
 	return ok && int(stat.Uid) == os.Geteuid()
 }
 
-// create makes a file for one body, which only this user can read.
+// create makes a file for one body, which only this user can read; remove ends it.
+// A request that began before the spool was retired still gets one.
 func (s *spool) create() (*os.File, error) {
-	dir, err := s.ready()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.folder()
 	if err != nil {
 		return nil, err
 	}
 	f, err := os.CreateTemp(dir, bodyPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("make spool file: %w", err)
+		return nil, errors.Join(fmt.Errorf("make spool file: %w", err), s.tidy())
 	}
+	s.bodies++
 	return f, nil
 }
 
-// close removes the folder and all that is left in it.
-func (s *spool) close() error {
+// remove removes a body's file, and with the last one a folder that is retired.
+func (s *spool) remove(file string) {
+	_ = os.Remove(file)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
-	if s.dir == "" {
+	s.bodies--
+	_ = s.tidy() // a folder that cannot be removed is swept later
+}
+
+// retire removes the folder as soon as no body is in it.
+func (s *spool) retire() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
+	return s.tidy()
+}
+
+// tidy removes the folder if nobody needs it any more.
+func (s *spool) tidy() error {
+	if !s.retired || s.bodies > 0 || s.dir == "" {
 		return nil
 	}
 	err := errors.Join(os.RemoveAll(s.dir), s.lock.Close())

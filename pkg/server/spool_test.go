@@ -35,7 +35,7 @@ func TestFolderOfAKilledServerIsSwept(t *testing.T) {
 		}
 	}
 	for _, s := range []*spool{living, next} {
-		if err := s.close(); err != nil {
+		if err := s.retire(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -60,7 +60,7 @@ func TestFolderThatWasTidiedAwayIsMadeAgain(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.retire(); err != nil {
 		t.Error(err)
 	}
 }

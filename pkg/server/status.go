@@ -56,6 +56,7 @@ var outcomes = []outcome{
 	{psgi.ErrQueueTimeout, 503, "Service Unavailable", 1},
 	{psgi.ErrStopping, 503, "Service Unavailable", 1},
 	{errNoRoom, 503, "Service Unavailable", 5},
+	{psgi.ErrRequestTimeout, 504, "Gateway Timeout", 0},
 	{context.DeadlineExceeded, 504, "Gateway Timeout", 0},
 	{errVersion, 505, "HTTP Version Not Supported", 0},
 }

@@ -117,6 +117,22 @@ func unescape(s string) (string, bool) {
 	return string(b), true
 }
 
+// requestLine is the method and the path of a request, for people: without the query,
+// where secrets are, and no longer than a line of a table. What is not plain ASCII in
+// it is a question mark.
+func requestLine(method, uri string) string {
+	const longest = 200
+	path, _, _ := strings.Cut(uri, "?")
+	method = method[:min(len(method), longest-1)]
+	path = path[:min(len(path), longest-1-len(method))]
+	return method + " " + strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, path)
+}
+
 // mountPoint brings a configured path into the form that locate wants.
 func mountPoint(path string) string {
 	path = strings.Trim(path, "/")

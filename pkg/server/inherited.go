@@ -1,0 +1,93 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// handedOver is what stands for a host in the address of a descriptor.
+const handedOver = "fd"
+
+// inherited is a listening socket that the process was started with. Listener has a
+// copy of its descriptor: the original keeps the number taken, so that it can be
+// given back.
+type inherited struct {
+	net.Listener
+	number int
+	once   sync.Once
+	err    error
+}
+
+// listenInherited adopts the listening socket with that descriptor number. The
+// processes that thralld starts do not get it.
+func listenInherited(text string) (net.Listener, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no number of a descriptor", text)
+	}
+	fd := int(number)
+	if err := checkInherited(fd); err != nil {
+		return nil, err
+	}
+	unix.CloseOnExec(fd)
+	l, err := listenerOf(fd)
+	if err != nil {
+		leave(fd)
+		return nil, cause(err)
+	}
+	return &inherited{Listener: l, number: fd}, nil
+}
+
+// checkInherited wants a stream socket that listens and that no other listener of
+// this process has: all that Go opens is closed on exec, and so is what was adopted.
+func checkInherited(fd int) error {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err != nil {
+		return fmt.Errorf("there is no descriptor %d; whoever starts thralld has to hand it over", fd)
+	}
+	kind, err1 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	listens, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	switch {
+	case err1 != nil || err2 != nil || kind != unix.SOCK_STREAM || listens == 0:
+		return fmt.Errorf("descriptor %d is no listening socket", fd)
+	case flags&unix.FD_CLOEXEC != 0:
+		return fmt.Errorf("descriptor %d was not handed over to thralld, or %w", fd, errInUse)
+	}
+	return nil
+}
+
+// listenerOf returns a listener on a copy of fd. It leaves a unix socket's file
+// where it is, as it is not ours.
+func listenerOf(fd int) (net.Listener, error) {
+	number, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(number), "listener")
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// Close stops listening: for good, if no other process has the socket.
+func (l *inherited) Close() error {
+	l.once.Do(func() { l.err = errors.Join(l.Listener.Close(), unix.Close(l.number)) })
+	return l.err
+}
+
+// giveBack closes all but the descriptor that was handed over, so that it can be
+// adopted again.
+func (l *inherited) giveBack() {
+	l.once.Do(func() {
+		l.err = l.Listener.Close()
+		leave(l.number)
+	})
+}
+
+// leave makes a descriptor as it was handed over.
+func leave(fd int) { _, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) }
