@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,10 +32,14 @@ type Client struct {
 // Dial connects to the first of the paths where a daemon listens. The error is for
 // people: it says that there is none, or why it may not be spoken to.
 func Dial(paths ...string) (*Client, error) {
+	var hidden []string
 	for _, path := range paths {
 		conn, err := (&net.Dialer{Timeout: patience}).Dial("unix", path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
+			continue
+		case errors.Is(err, fs.ErrPermission) && isHidden(path):
+			hidden = append(hidden, path)
 			continue
 		case err != nil:
 			return nil, refused(path, err)
@@ -45,7 +50,28 @@ func Dial(paths ...string) (*Client, error) {
 		}
 		return c, nil
 	}
-	return nil, fmt.Errorf("no thralld is running with this configuration: nothing listens on %s", strings.Join(paths, ", nor on "))
+	return nil, nobody(paths, hidden)
+}
+
+// isHidden reports whether a path is in a folder that may not be looked into.
+func isHidden(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrPermission)
+}
+
+// nobody says that nothing listens on the paths, of which this user may not look
+// at those that are hidden.
+func nobody(paths, hidden []string) error {
+	seen := slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return slices.Contains(hidden, path) })
+	const none = "no thralld is running with this configuration"
+	switch {
+	case len(hidden) == 0:
+		return fmt.Errorf("%s: nothing listens on %s", none, strings.Join(seen, ", nor on "))
+	case len(seen) == 0:
+		return fmt.Errorf("no permission to look at %s, where thralld would listen", strings.Join(hidden, " and "))
+	}
+	return fmt.Errorf("%s that this user may see: nothing listens on %s, and %s is hidden from it", none,
+		strings.Join(seen, ", nor on "), strings.Join(hidden, " and "))
 }
 
 // refused says why somebody who listens, or may, cannot be spoken to.

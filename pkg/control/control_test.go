@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -269,113 +267,6 @@ func TestTraceIsOfOneWorker(t *testing.T) {
 		t.Errorf("got %q, %v", text, err)
 	}
 	if _, err := s.dial().Trace(t.Context(), 15); err == nil || err.Error() != "no such worker" {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestStopIsWaitedForUntilTheConnectionEnds(t *testing.T) {
-	s := newSite(t)
-	var mu sync.Mutex
-	var daemonsEnd []net.Conn
-	s.close()
-	s.path += "2"
-	l, err := Listen(s.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.socket, s.served = &recording{Listener: l, accepted: func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		daemonsEnd = append(daemonsEnd, c)
-	}}, make(chan struct{})
-	go func() { // ends when the site closes
-		defer close(s.served)
-		Serve(s.socket, s.fakeDaemon, nil)
-	}()
-
-	client, ended := s.dial(), make(chan error)
-	go func() { // ends when the connection does
-		pid, err := client.Stop(context.Background())
-		if pid == 0 {
-			err = errors.New("no process id")
-		}
-		ended <- err
-	}()
-	s.waitsFor(t, "stop")
-	s.close() // the last thing that a daemon does
-	select {
-	case err := <-ended:
-		t.Fatalf("the daemon has not ended, and the client has: %v", err)
-	default:
-	}
-	mu.Lock()
-	daemonsEnd[0].Close() // as the kernel does with all that a process has
-	mu.Unlock()
-	if err := next(t, ended); err != nil {
-		t.Error(err)
-	}
-}
-
-// recording hands out the connections that it accepts.
-type recording struct {
-	net.Listener
-	accepted func(net.Conn)
-}
-
-func (r *recording) Accept() (net.Conn, error) {
-	c, err := r.Listener.Accept()
-	if err == nil {
-		r.accepted(c)
-	}
-	return c, err
-}
-
-func TestDaemonThatDiesIsToldFromOneThatAnswers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	l, err := Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() { // ends with the second connection
-		for _, says := range []string{"", "HTTP/1.1 400 Bad Request\r\n"} {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write([]byte(says))
-			_, _ = c.Read(make([]byte, 100))
-			c.Close()
-		}
-	}()
-	for _, want := range []string{"ended before it had answered", "is it a thralld"} {
-		c, err := Dial(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Reload(t.Context(), false, nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
-		}
-		c.Close()
-	}
-}
-
-func TestDaemonThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "socket")
-	l, err := Listen(path) // and nobody accepts
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := Dial(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	why := c.unanswered(time.Second)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, why)
-	defer cancel()
-	if _, err := c.Status(ctx); !errors.Is(err, why) || !strings.Contains(err.Error(), "(process ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -124,41 +123,4 @@ func TestFolderOfAnotherUserIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-}
-
-func TestNobodyToTalkToIsSaid(t *testing.T) {
-	folder := t.TempDir()
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: folder + "/stale", Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	stale.Close()
-	_, err = Dial(folder+"/stale", folder+"/missing")
-	if err == nil || err.Error() != "no thralld is running with this configuration: nothing listens on "+
-		folder+"/stale, nor on "+folder+"/missing" {
-		t.Errorf("got %v", err)
-	}
-	if _, err := Dial("/" + strings.Repeat("x", 200)); err == nil || !strings.Contains(err.Error(), "the kernel takes 107") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestSecondPlaceIsTriedWhenNobodyIsAtTheFirst(t *testing.T) {
-	s := newSite(t)
-	c, err := Dial(s.path+".other", s.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Status(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestErrorOfTheKernelIsExplained(t *testing.T) {
-	err := refused("/run/thralld.sock", &net.OpError{Err: os.NewSyscallError("connect", syscall.EACCES)})
-	if !strings.HasPrefix(err.Error(), "no permission to talk to the thralld at /run/thralld.sock: only root and the user") {
-		t.Errorf("got %v", err)
-	}
 }
