@@ -88,7 +88,7 @@ func (w *Watcher) survey() error {
 func (w *Watcher) place(ways []way) error {
 	before := w.folders
 	w.names, w.folders = map[string]bool{}, map[string]bool{}
-	err := w.addAll(ways)
+	err := w.addAll(ways, before)
 	for folder, inside := range before {
 		if _, ok := w.folders[folder]; ok {
 			continue
@@ -102,7 +102,7 @@ func (w *Watcher) place(ways []way) error {
 	return err
 }
 
-func (w *Watcher) addAll(ways []way) error {
+func (w *Watcher) addAll(ways []way, before map[string]bool) error {
 	for _, way := range ways {
 		for i, name := range way.names {
 			w.names[name] = true
@@ -115,13 +115,27 @@ func (w *Watcher) addAll(ways []way) error {
 		}
 	}
 	for _, way := range ways {
-		if w.tree && way.end != "" {
+		switch {
+		case !w.tree || way.end == "":
+		case before[way.end]:
+			w.keep(way.end, before) // to walk a large tree for each save of the app takes too long
+		default:
 			if err := w.enter(way.end); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// keep takes over the watches of a folder and everything below it. They are good:
+// those that something happened to have been forgotten.
+func (w *Watcher) keep(top string, before map[string]bool) {
+	for folder, inside := range before {
+		if inside && isBelow(folder, top) {
+			w.folders[folder] = true
+		}
+	}
 }
 
 // enter watches a folder and everything below it. What is no folder, or none any
@@ -174,11 +188,16 @@ func (w *Watcher) add(folder string, inside bool) error {
 // forget drops the watches on a name and everything below it.
 func (w *Watcher) forget(name string) {
 	for folder := range w.folders {
-		if folder == name || strings.HasPrefix(folder, strings.TrimSuffix(name, "/")+"/") {
+		if isBelow(folder, name) {
 			_ = w.kernel.Remove(folder) // it may be gone already
 			delete(w.folders, folder)
 		}
 	}
+}
+
+// isBelow reports whether a path is top or below it.
+func isBelow(path, top string) bool {
+	return path == top || strings.HasPrefix(path, strings.TrimSuffix(top, "/")+"/")
 }
 
 // explain says what to do about a limit of the kernel, which it reports as "no

@@ -139,6 +139,45 @@ func TestLinkToAFolderIsFollowedWhenItIsNamed(t *testing.T) {
 	s.reports("shared/lib/App.pm")
 }
 
+func TestOtherRootsAreStillWatchedWhenOneIsExchanged(t *testing.T) {
+	s := newScene(t)
+	s.write("app.psgi", "old")
+	s.write("lib/App/Model.pm", "old")
+	s.write("releases/1/share/a.tt", "old")
+	s.write("releases/2/share/a.tt", "new")
+	s.link("releases/1", "current")
+	s.watchTree("app.psgi", "lib", "current/share")
+	s.write("app.new", "new")
+	s.rename("app.new", "app.psgi")
+	s.reports("app.psgi")
+	s.link("releases/2", "next")
+	s.rename("next", "current")
+	s.reports("current")
+	s.write("releases/1/share/a.tt", "unseen")
+	s.write("releases/2/share/a.tt", "newer")
+	s.reports("releases/2/share/a.tt")
+	s.write("lib/App/Model.pm", "new")
+	s.reports("lib/App/Model.pm")
+}
+
+func TestRootsMayBeInEachOther(t *testing.T) {
+	s := newScene(t)
+	s.write("lib/App/Model/Row.pm", "old")
+	s.write("lib/App/Main.pm", "old")
+	s.write("new/Model/Row.pm", "new")
+	s.write("new/Main.pm", "new")
+	s.watchTree("lib", "lib/App/Main.pm", "lib/App")
+	s.remove("lib/App")
+	<-s.watcher.Changes()
+	s.settles()
+	s.rename("new", "lib/App")
+	s.reports("lib/App")
+	s.write("lib/App/Model/Row.pm", "newer")
+	s.reports("lib/App/Model/Row.pm")
+	s.write("lib/App/Other.pm", "new")
+	s.reports("lib/App/Other.pm")
+}
+
 func TestChangesThatNobodyTakesAreSummedUp(t *testing.T) {
 	s := newScene(t)
 	s.write("lib/A.pm", "old")

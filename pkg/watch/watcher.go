@@ -193,23 +193,31 @@ func (w *Watcher) event(name string, op fsnotify.Op) {
 	}
 	inside := w.folders[filepath.Dir(name)] && !dropping(filepath.Base(name))
 	moved := op.Has(fsnotify.Create) || op.Has(fsnotify.Remove) || op.Has(fsnotify.Rename)
-	var err error
-	switch {
-	case moved && w.names[name]:
-		w.forget(name)
-		err = w.survey()
-	case moved && inside:
-		if _, folder := w.folders[name]; folder {
-			w.forget(name)
+	if moved {
+		if err := w.exchanged(name, inside); err != nil {
+			w.options.Log.Warn("changes may be missed", zap.Error(err))
 		}
-		err = w.enter(name)
-	}
-	if err != nil {
-		w.options.Log.Warn("changes may be missed", zap.Error(err))
 	}
 	if inside || w.names[name] {
 		w.note(name)
 	}
+}
+
+// exchanged looks at a name anew, which may be something else than before, or
+// nothing.
+func (w *Watcher) exchanged(name string, inside bool) error {
+	if _, folder := w.folders[name]; folder || w.names[name] {
+		w.forget(name)
+	}
+	if w.names[name] {
+		if err := w.survey(); err != nil {
+			return err
+		}
+	}
+	if inside {
+		return w.enter(name)
+	}
+	return nil
 }
 
 // note has a name reported when it is quiet again.
