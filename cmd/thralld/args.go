@@ -41,7 +41,13 @@ func options() []option {
 }
 
 // commands are the words that, as the first word, are no application.
-var commands = []string{"check", "config", "help"}
+var commands = []string{"check", "config", "help", "reload", "status", "stop", "trace"}
+
+// ownOptions are those that one command alone takes, behind its name.
+var ownOptions = map[string][]option{
+	"reload": {{name: "no-wait"}},
+	"status": {{name: "json"}},
+}
 
 // normalise brings a command line as plackup and Thrall take it into the one form
 // that needs no knowledge to read:
@@ -70,6 +76,7 @@ func normalise(args []string) (line, mistakes []string) {
 		case !strings.HasPrefix(arg, "-") || arg == "-":
 			if command == "" && len(words) == 0 && slices.Contains(commands, arg) {
 				command = arg
+				known = append(known, ownOptions[command]...)
 				continue
 			}
 			words = append(words, arg)

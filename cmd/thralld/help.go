@@ -14,6 +14,14 @@ const usageHead = `Serve a Perl PSGI application.
   thralld check [options] [app.psgi]   say everything that is wrong, without serving
   thralld config [options] [app.psgi]  print the effective settings and their origins
 
+With the options of a thralld that runs, which lead to it:
+
+  thralld reload [--no-wait]           have it load configuration and app anew, and wait until
+                                       every worker is replaced
+  thralld status [--json]              print what it and its workers do
+  thralld stop                         stop it, and wait until it has ended
+  thralld trace PID                    print where the worker PID is in its Perl code
+
 Options (each is also a key of thrall.toml, with _ for -):
 
 `

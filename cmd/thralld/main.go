@@ -13,8 +13,9 @@ import (
 
 // stdio is where a command writes.
 type stdio struct {
-	out, err io.Writer
-	terminal bool // err is a terminal
+	out, err    io.Writer
+	terminal    bool // err is a terminal
+	outTerminal bool // out is a terminal
 }
 
 // stopping is how a command learns that it shall end.
@@ -29,7 +30,7 @@ func main() {
 	// Whoever reads the log may go away: then a write of it fails, and no more. A
 	// handler does it, as an ignored signal would be ignored in the workers, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))}
+	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), term.IsTerminal(int(os.Stdout.Fd()))}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
 }
 

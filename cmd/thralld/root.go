@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,8 @@ type invocation struct {
 	usage    usageErrors
 	help     bool
 	version  bool
+	noWait   bool // of reload
+	json     bool // of status
 }
 
 // newRoot makes the command tree for one normalised command line.
@@ -78,7 +81,16 @@ func newRoot(in *invocation, line []string) *cobra.Command {
 	root.AddCommand(
 		&cobra.Command{Use: "check", Args: cobra.ArbitraryArgs, RunE: in.command(check)},
 		&cobra.Command{Use: "config", Args: cobra.ArbitraryArgs, RunE: in.command(show)},
+		&cobra.Command{Use: "reload", Args: cobra.ArbitraryArgs, RunE: in.remote(remoteReload)},
+		&cobra.Command{Use: "status", Args: cobra.ArbitraryArgs, RunE: in.remote(remoteStatus)},
+		&cobra.Command{Use: "stop", Args: cobra.ArbitraryArgs, RunE: in.remote(remoteStop)},
+		&cobra.Command{Use: "trace", Args: cobra.ArbitraryArgs, RunE: in.trace()},
 	)
+	for _, cmd := range root.Commands() {
+		for _, o := range ownOptions[cmd.Name()] {
+			cmd.Flags().Var(&flag{in, o}, o.name, "")
+		}
+	}
 	for _, o := range options() {
 		root.PersistentFlags().Var(&flag{in, o}, o.name, "")
 	}
@@ -90,20 +102,32 @@ func newRoot(in *invocation, line []string) *cobra.Command {
 
 // command wraps what a command does in what all of them do first.
 func (in *invocation) command(do func(context.Context, *invocation, *config.Config) error) func(*cobra.Command, []string) error {
+	return in.prefaced(func(ctx context.Context, words []string) error {
+		cfg, err := in.load(words)
+		if err != nil {
+			return err
+		}
+		return do(ctx, in, cfg)
+	})
+}
+
+// prefaced does what was asked for in place of a command: help, or the version.
+func (in *invocation) prefaced(do func(context.Context, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, words []string) error {
 		switch {
 		case in.help:
 			return printHelp(in.std.out)
 		case in.version:
-			_, err := fmt.Fprintln(in.std.out, "thralld "+version)
-			return err
+			return in.say("thralld " + version)
 		}
-		cfg, err := in.load(words)
-		if err != nil {
-			return err
-		}
-		return do(cmd.Context(), in, cfg)
+		return do(cmd.Context(), words)
 	}
+}
+
+// say writes a line to standard output.
+func (in *invocation) say(line string) error {
+	_, err := fmt.Fprintln(in.std.out, strings.TrimRight(line, "\n"))
+	return err
 }
 
 // load makes the configuration from what the command line, the environment and
@@ -169,10 +193,23 @@ func (f *flag) Set(value string) error {
 		f.in.server(value)
 	case "loader":
 		f.in.loader(value)
+	case "no-wait":
+		f.in.noWait = f.on(value)
+	case "json":
+		f.in.json = f.on(value)
 	default:
 		f.in.settings = append(f.in.settings, config.Setting{Key: f.option.key, Value: value, Origin: "--" + f.option.name})
 	}
 	return nil
+}
+
+// on reads the value of a switch of thralld's own.
+func (f *flag) on(value string) bool {
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		f.in.usage = append(f.in.usage, fmt.Sprintf("option --%s: got %q, want true or false", f.option.name, value))
+	}
+	return on
 }
 
 // server takes plackup's choice of a server. There is only one here.

@@ -3,13 +3,12 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
+
+	"github.com/thralld/thralld/pkg/internal/unixsocket"
 )
 
 // ListenOptions say how to listen.
@@ -51,7 +50,7 @@ func Listen(addr string, opts ListenOptions) (net.Listener, error) {
 	case tcp:
 		l, err = listenTCP(host, port, opts)
 	default:
-		l, err = listenUnix(addr)
+		l, err = unixsocket.Listen(addr, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
@@ -86,7 +85,7 @@ func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 	l, err := net.Listen(network, net.JoinHostPort(host, port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %d is %w%s", number, errInUse, by(portOwner(uint16(number))))
+		return nil, fmt.Errorf("port %d is %w%s", number, errInUse, unixsocket.By(portOwner(uint16(number))))
 	case errors.Is(err, syscall.EACCES) && number < 1024:
 		return nil, fmt.Errorf("no permission for port %d: ports below 1024 need the capability CAP_NET_BIND_SERVICE; "+
 			"or take a higher port", number)
@@ -102,96 +101,20 @@ func listenAbstract(addr string) (net.Listener, error) {
 	l, err := net.Listen("unix", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		owner, _ := probe(addr)
-		return nil, fmt.Errorf("this abstract socket is %w%s", errInUse, by(owner))
+		owner, _ := unixsocket.Probe(addr)
+		return nil, fmt.Errorf("this abstract socket is %w%s", errInUse, unixsocket.By(owner))
 	case err != nil:
 		return nil, cause(err)
 	}
 	return l, nil
 }
 
-func listenUnix(path string) (net.Listener, error) {
-	const longest = len(syscall.RawSockaddrUnix{}.Path) - 1
-	if len(path) > longest {
-		return nil, fmt.Errorf("the path has %d bytes, and the kernel takes %d", len(path), longest)
-	}
-	if err := clearWay(path); err != nil {
-		return nil, err
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, cause(err)
-	}
-	l.SetUnlinkOnClose(false)
-	info, err := os.Lstat(path)
-	if err != nil {
-		_ = l.Close()
-		return nil, cause(err)
-	}
-	return &unixListener{UnixListener: l, path: path, file: info}, nil
-}
-
-// clearWay removes a socket that nobody listens on.
-func clearWay(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return cause(err)
-	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("a file that is not a socket is in the way")
-	}
-	owner, err := probe(path)
-	switch {
-	case err == nil:
-		return fmt.Errorf("this socket is %w%s", errInUse, by(owner))
-	case !errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("a socket is in the way, and whether it is in use cannot be told: %w", cause(err))
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove a stale socket: %w", cause(err))
-	}
-	return nil
-}
-
-// unixListener removes its socket's file when it is closed, if it still is its own.
-type unixListener struct {
-	*net.UnixListener
-	path string
-	file fs.FileInfo
-	once sync.Once
-	err  error
-}
-
-// Close stops listening, and removes the file.
-func (l *unixListener) Close() error {
-	l.once.Do(func() {
-		// The file goes first: as long as the socket listens, nobody else takes the path.
-		if l.inPlace() {
-			_ = os.Remove(l.path)
-		}
-		l.err = l.UnixListener.Close()
-	})
-	return l.err
-}
-
-// inPlace reports whether the socket's file is still the one that it made.
-func (l *unixListener) inPlace() bool {
-	now, err := os.Lstat(l.path)
-	return err == nil && os.SameFile(now, l.file)
-}
-
 // cause returns what the kernel said, without the names of Go's functions and the
 // address, which the message has already.
 func cause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return fmt.Errorf("%s: %s", dns.Name, dns.Err)
 	}
-	return err
+	return unixsocket.Reason(err)
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/thralld/thralld/pkg/internal/unixsocket"
 	"strconv"
 )
 
@@ -45,8 +47,8 @@ func openAll(have []*bound, addresses []string, how ListenOptions) (keep, open [
 // lost reports whether nobody can reach the listener any more, as somebody has
 // removed or replaced its socket's file.
 func (b *bound) lost() bool {
-	unix, ok := b.Listener.(*unixListener)
-	return ok && !unix.inPlace()
+	unix, ok := b.Listener.(*unixsocket.Listener)
+	return ok && !unix.InPlace()
 }
 
 // suits returns an error if the options are others than those that the listener was

@@ -3,49 +3,11 @@ package server
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 )
-
-// by says which process has an address; pid 0 is nobody known.
-func by(pid int) string {
-	if pid == 0 {
-		return ""
-	}
-	if pid == os.Getpid() {
-		return " by this process"
-	}
-	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
-		return fmt.Sprintf(" by process %d", pid)
-	}
-	return fmt.Sprintf(" by process %d (%s)", pid, strings.TrimSpace(string(name)))
-}
-
-// probe connects to a unix socket. If somebody listens, err is nil and pid is the
-// process that began to, as far as the kernel tells.
-func probe(addr string) (pid int, err error) {
-	c, err := (&net.Dialer{Timeout: time.Second}).Dial("unix", addr)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	raw, err := c.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if peer, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
-			pid = int(peer.Pid)
-		}
-	})
-	return pid, nil
-}
 
 // portOwner returns the process that listens on a TCP port of this machine, or 0 if
 // several do, on different addresses, or if the kernel does not tell: it shows

@@ -1,0 +1,118 @@
+package control
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// WriteText writes a status for people, as it is at the time now: a few lines on
+// the daemon, and a table of its workers with what each is doing.
+func (s Status) WriteText(w io.Writer, now time.Time) error {
+	var b bytes.Buffer
+	health := "healthy"
+	if !s.Healthy {
+		health = "not healthy: " + cmp.Or(s.Problem, "no reason given")
+	}
+	fmt.Fprintf(&b, "thralld %s, process %d, up %s, %s\n", s.Version, s.PID, age(now.Sub(s.Started)), health)
+	fmt.Fprintf(&b, "app          %s\n", s.App)
+	fmt.Fprintf(&b, "listens on   %s\n", strings.Join(s.Listeners, ", "))
+	for _, g := range s.Generations {
+		fmt.Fprintf(&b, "generation   %s\n", g.text(now))
+	}
+	if s.LastReload != nil {
+		fmt.Fprintf(&b, "last reload  %s\n", s.LastReload.text(now))
+	}
+	fmt.Fprintf(&b, "requests     %d waiting\n", s.Waiting)
+	fmt.Fprintf(&b, "workers      %d of %d\n", len(s.WorkerList), s.Workers)
+	if len(s.WorkerList) > 0 {
+		b.WriteByte('\n')
+		s.writeWorkers(&b)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// writeWorkers writes a line for each worker, and one more for each further
+// request that it runs.
+func (s Status) writeWorkers(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "WORKER\tGENERATION\tPID\tSTATE\tAGE\tREQUESTS\tMEMORY\tDOING")
+	for _, k := range s.WorkerList {
+		fmt.Fprintf(table, "%d\t%d\t%d\t%s\t%s\t%d\t%s\t", k.Worker, k.Generation, k.PID, k.State, age(seconds(k.AgeSeconds)), k.Requests, size(k.MemoryBytes))
+		for i, d := range k.Doing {
+			if i > 0 {
+				fmt.Fprint(table, "\n\t\t\t\t\t\t\t")
+			}
+			fmt.Fprintf(table, "%s for %s", printable(d.Line), age(seconds(d.Seconds)))
+		}
+		if len(k.Doing) == 0 {
+			fmt.Fprint(table, "-")
+		}
+		fmt.Fprintln(table)
+	}
+	_ = table.Flush() // a buffer takes it
+}
+
+func (g Generation) text(now time.Time) string {
+	text := fmt.Sprintf("%d, %s, %s old", g.Number, g.Role, age(now.Sub(g.Started)))
+	if g.TemplatePID != 0 {
+		text += fmt.Sprintf(", template %d", g.TemplatePID)
+	}
+	return text
+}
+
+func (r Reload) text(now time.Time) string {
+	text := fmt.Sprintf("generation %d, %s", r.Generation, r.Outcome)
+	if r.Ended.IsZero() {
+		text += " for " + age(now.Sub(r.Started))
+	} else {
+		text += " " + age(now.Sub(r.Ended)) + " ago"
+	}
+	if r.Error != "" { // of several lines, as Perl's are
+		text += ":\n    " + strings.ReplaceAll(strings.TrimSpace(r.Error), "\n", "\n    ")
+	}
+	return text
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// age shows a time by its two largest units: 3d4h, 3m12s, 1.2s.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch d = max(d, 0); {
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return strconv.FormatFloat(d.Truncate(100*time.Millisecond).Seconds(), 'f', -1, 64) + "s"
+}
+
+func size(bytes int64) string {
+	if bytes <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%dMiB", (bytes+1<<19)>>20)
+}
+
+// printable keeps what a client of the app has sent, as a path, from speaking to
+// the terminal, and in its line.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, line)
+}

@@ -1,0 +1,81 @@
+package control
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A daemon in the middle of a roll, with a worker that is slow.
+func ExampleStatus_WriteText() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	status := Status{
+		Version: "1.0.0", PID: 4700, Started: now.Add(-76 * time.Hour),
+		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000", "/run/web.sock"},
+		Healthy: true, Workers: 3, Waiting: 2, Target: 4, Stable: 3,
+		Generations: []Generation{
+			{Number: 3, Role: "stable", Started: now.Add(-125 * time.Minute), TemplatePID: 4701},
+			{Number: 4, Role: "target", Started: now.Add(-12 * time.Second), TemplatePID: 4810},
+		},
+		WorkerList: []Worker{
+			{Worker: 1, Generation: 3, PID: 4705, State: "busy", AgeSeconds: 7500, Requests: 120411, MemoryBytes: 48 << 20, Doing: []Doing{
+				{RequestID: "a1", Line: "GET /report?year=2025", Seconds: 192.4},
+				{RequestID: "a2", Line: "GET /", Seconds: 0.31},
+			}},
+			{Worker: 4, Generation: 4, PID: 4811, State: "idle", AgeSeconds: 11, Requests: 9, MemoryBytes: 9 << 20},
+			{Worker: 5, Generation: 4, PID: 4812, State: "booting", AgeSeconds: 1.25},
+		},
+		LastReload: &Reload{Generation: 4, Started: now.Add(-12 * time.Second), Outcome: "running"},
+	}
+	_ = status.WriteText(os.Stdout, now)
+	// Output:
+	// thralld 1.0.0, process 4700, up 3d4h, healthy
+	// app          /srv/app/app.psgi
+	// listens on   0.0.0.0:5000, /run/web.sock
+	// generation   3, stable, 2h5m old, template 4701
+	// generation   4, target, 12s old, template 4810
+	// last reload  generation 4, running for 12s
+	// requests     2 waiting
+	// workers      3 of 3
+	//
+	// WORKER  GENERATION  PID   STATE    AGE   REQUESTS  MEMORY  DOING
+	// 1       3           4705  busy     2h5m  120411    48MiB   GET /report?year=2025 for 3m12s
+	//                                                            GET / for 0.3s
+	// 4       4           4811  idle     11s   9         9MiB    -
+	// 5       4           4812  booting  1.2s  0         -       -
+}
+
+// What went wrong stands where it is looked for.
+func ExampleStatus_WriteText_problem() {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	status := Status{
+		Version: "1.0.0", PID: 4700, Started: now.Add(-90 * time.Second),
+		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000"}, Problem: "no worker is ready", Workers: 10,
+		LastReload: &Reload{
+			Generation: 2, Ended: now.Add(-5 * time.Second), Outcome: "failed",
+			Error: "load /srv/app/app.psgi:\nCan't locate Shop.pm in @INC at app.psgi line 3.\n",
+		},
+	}
+	_ = status.WriteText(os.Stdout, now)
+	// Output:
+	// thralld 1.0.0, process 4700, up 1m30s, not healthy: no worker is ready
+	// app          /srv/app/app.psgi
+	// listens on   0.0.0.0:5000
+	// last reload  generation 2, failed 5s ago:
+	//     load /srv/app/app.psgi:
+	//     Can't locate Shop.pm in @INC at app.psgi line 3.
+	// requests     0 waiting
+	// workers      0 of 10
+}
+
+func TestPathOfARequestDoesNotSpeakToTheTerminal(t *testing.T) {
+	var text strings.Builder
+	status := Status{WorkerList: []Worker{{Doing: []Doing{{Line: "GET /\x1b]0;owned\x07\t\n\xff"}}}}}
+	if err := status.WriteText(&text, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "GET /\ufffd]0;owned\ufffd\ufffd\ufffd\ufffd for 0s") {
+		t.Errorf("got %q", text.String())
+	}
+}
