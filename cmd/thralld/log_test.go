@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/thralld/thralld/config"
 )
 
@@ -51,7 +53,7 @@ func logged(change func(*config.Config), terminal bool) string {
 	cfg := config.Default()
 	change(&cfg)
 	var text strings.Builder
-	log := newLogger(&cfg, stdio{err: &text, terminal: terminal})
+	log := newLogger(&cfg, &invocation{std: stdio{err: &text, terminal: terminal}, level: zap.NewAtomicLevel()})
 	log.Debug("said")
 	log.Info("said")
 	log.Warn("said")

@@ -22,7 +22,7 @@ type stdio struct {
 type stopping struct {
 	graceful context.Context  // done: finish what is running
 	force    <-chan struct{}  // closed: end at once
-	reload   <-chan os.Signal // what asks for a reload; nil in tests
+	others   <-chan os.Signal // those that ask for something else; nil in tests
 }
 
 func main() {
@@ -50,17 +50,16 @@ func keepFromWorkers() {
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
-// second into one at once. HUP, which ends a process that does not know it, is
-// only told.
+// second into one at once, and passes the others on that mean something.
 func stopSignals() stopping {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
 	ctx, cancel := context.WithCancel(context.Background())
 	force := make(chan struct{})
 	go relay(signals, cancel, force) // ends after the second signal, or with the process
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	return stopping{ctx, force, reload}
+	others := make(chan os.Signal, 16)
+	signal.Notify(others, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
+	return stopping{ctx, force, others}
 }
 
 func relay(signals <-chan os.Signal, graceful context.CancelFunc, force chan<- struct{}) {

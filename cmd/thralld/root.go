@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"go.uber.org/zap"
 
 	"github.com/thralld/thralld/config"
 )
@@ -31,7 +32,7 @@ func run(stop stopping, args, env []string, std stdio) int {
 	line, mistakes := normalise(args)
 	var err error = usageErrors(mistakes)
 	if len(mistakes) == 0 {
-		err = newRoot(&invocation{stop: stop, std: std, settings: config.Environ(env)}, line).ExecuteContext(stop.graceful)
+		err = newRoot(&invocation{stop: stop, std: std, settings: config.Environ(env), level: zap.NewAtomicLevel()}, line).ExecuteContext(stop.graceful)
 	}
 	return report(std, err)
 }
@@ -65,6 +66,7 @@ type invocation struct {
 	version  bool
 	noWait   bool // of reload
 	json     bool // of status
+	level    zap.AtomicLevel
 }
 
 // newRoot makes the command tree for one normalised command line.
@@ -150,6 +152,11 @@ func (in *invocation) load(words []string) (*config.Config, error) {
 		in.file = defaultFile
 	}
 	return config.Load(in.file, in.settings)
+}
+
+// read makes the configuration anew, as if folder were the working directory.
+func (in *invocation) read(folder string) (*config.Config, error) {
+	return config.LoadFrom(folder, in.file, in.settings)
 }
 
 // names reports whether the command line has given the key already.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
 	"time"
 
@@ -25,7 +26,8 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := d.start(ctx, cfg); err != nil {
+	controller, err := d.start(ctx, cfg)
+	if err != nil {
 		d.end()
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
@@ -36,8 +38,10 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 
 	// From here on only time, signals and clients of the control socket end the daemon.
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
+	endControl := d.serveControl(controller)
 	failed := d.run(ctx)
 	d.end()
+	endControl()
 	log.Info("stopped")
 	return failed
 }
@@ -60,17 +64,22 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 	}, nil
 }
 
-// start puts the first configuration in force, or leaves nothing behind but what end
-// ends.
-func (d *daemon) start(ctx context.Context, cfg *config.Config) error {
+// start puts the first configuration in force and returns the control socket, or
+// leaves nothing behind but what end ends.
+func (d *daemon) start(ctx context.Context, cfg *config.Config) (controller net.Listener, err error) {
+	controller, err = d.listenControl(cfg)
+	if err != nil {
+		return nil, err
+	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	roll, err := d.apply(ctx, cfg, wish{what: newCode})
-	if err == nil {
-		d.latest = &reload{why: "start", after: cfg, roll: roll, done: make(chan struct{})}
-		close(d.latest.done)
+	if _, err := d.apply(ctx, cfg, wish{what: newCode}); err != nil {
+		if controller != nil {
+			_ = controller.Close()
+		}
+		return nil, err
 	}
-	return err
+	return controller, nil
 }
 
 // end ends the front first, so that the requests it has are answered, and then the

@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/thralld/thralld/pkg/internal/unixsocket"
-	"strconv"
 )
 
 // bound is a listener with the words that it was opened by.

@@ -73,6 +73,17 @@ func New() *Server {
 	return s
 }
 
+// Addresses lists what the server listens on, as the kernel says it.
+func (s *Server) Addresses() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]string, len(s.listeners))
+	for i, b := range s.listeners {
+		list[i] = b.Addr().String()
+	}
+	return list
+}
+
 // Shutdown stops accepting, closes the connections that carry no request at once,
 // the others with the end of their response, which announces it where it has not
 // begun, and returns nil when all have ended. A request that arrives before its

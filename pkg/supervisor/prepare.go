@@ -172,6 +172,9 @@ func (s *Supervisor) commit(c *Candidate, roll *Roll) {
 	if s.roll != nil {
 		s.roll.end(&SupersededError{By: c.generation.number})
 	}
+	if s.stable == nil {
+		s.stable = s.target // it has had one worker at least
+	}
 	s.trial, s.target, s.roll = nil, c.generation, roll
 	s.adjustment = 0
 	for _, w := range s.workers {

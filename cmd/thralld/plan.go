@@ -1,0 +1,139 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/thralld/thralld/config"
+	"github.com/thralld/thralld/pkg/psgi"
+	"github.com/thralld/thralld/pkg/server"
+	"github.com/thralld/thralld/pkg/supervisor"
+)
+
+// What a configuration means to the packages that do the work.
+
+func serverOptions(cfg *config.Config) server.Options {
+	o := server.Options{
+		Timeout:          time.Duration(cfg.Timeout),
+		KeepaliveTimeout: time.Duration(cfg.KeepaliveTimeout),
+		MaxKeepaliveReqs: cfg.MaxKeepaliveReqs,
+		MaxHeaderBytes:   int(cfg.MaxHeaderBytes),
+		MaxBodyBytes:     int64(cfg.MaxBodyBytes),
+		SpoolDir:         cfg.SpoolDir,
+		ServerSoftware:   cfg.ServerSoftware,
+		Mount:            cfg.Path,
+	}
+	if cfg.KeepaliveTimeout == 0 {
+		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
+	}
+	return o
+}
+
+func supervisorSettings(cfg *config.Config) supervisor.Settings {
+	return supervisor.Settings{
+		Workers:            cfg.Workers,
+		MinWorkers:         cfg.MinWorkers,
+		MaxQueue:           cfg.MaxQueue,
+		QueueTimeout:       time.Duration(cfg.QueueTimeout),
+		RetireTimeout:      time.Duration(cfg.StopTimeout),
+		SpawnInterval:      time.Duration(cfg.SpawnInterval),
+		ErrRespawnInterval: time.Duration(cfg.ErrRespawnInterval),
+		Probation:          time.Duration(cfg.Probation),
+		MaxRequests:        cfg.MaxReqsPerChild,
+		MinRequests:        cfg.MinReqsPerChild,
+		MaxLifetime:        time.Duration(cfg.MaxLifetime),
+		MaxMemory:          int64(cfg.MaxMemory),
+		RequestTimeout:     time.Duration(cfg.RequestTimeout),
+		SlowRequest:        time.Duration(cfg.SlowRequest),
+		Housekeeping:       time.Duration(cfg.MainThreadDelay),
+	}
+}
+
+// plan is what a generation of that configuration runs, on a daemon that was started
+// in folder. Links are followed now: a deployment that moves the link "current" to
+// another release changes what the next generation runs, and not what a worker
+// runs that this one spawns later.
+func plan(cfg *config.Config, folder string) supervisor.Plan {
+	dir := resolved(folder)
+	include := make([]string, len(cfg.Include))
+	for i, path := range cfg.Include {
+		include[i] = resolved(path)
+	}
+	return supervisor.Plan{
+		Boot: psgi.Boot{
+			App:               resolved(appFile(cfg)),
+			Eval:              cfg.Eval,
+			Env:               cfg.Env,
+			Include:           include,
+			Modules:           cfg.Modules,
+			DefaultMiddleware: cfg.DefaultMiddleware,
+			Quiet:             cfg.Quiet,
+			Preload:           cfg.Preload,
+		},
+		Perl:         cfg.Perl,
+		Env:          perlEnv(os.Environ(), cfg.Env, dir),
+		Dir:          dir,
+		StartTimeout: time.Duration(cfg.StartTimeout),
+		Workers:      cfg.Workers,
+		Swift:        developing(cfg),
+	}
+}
+
+// resolved is the path without links. What is not there, or is no path, stays as it
+// is: it is for perl to say what is wrong with it.
+func resolved(path string) string {
+	if !filepath.IsAbs(path) {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// developing reports whether the app is reloaded when its files change.
+func developing(cfg *config.Config) bool { return cfg.Reload || len(cfg.ReloadDirs) > 0 }
+
+// appFile is the app to load: none when code was given and no file was named.
+func appFile(cfg *config.Config) string {
+	if cfg.Eval != "" && cfg.Origin("app") == "default" {
+		return ""
+	}
+	return cfg.App
+}
+
+func appName(cfg *config.Config) string {
+	if name := appFile(cfg); name != "" {
+		return name
+	}
+	return "-e"
+}
+
+// perlEnv is the environment of the Perl processes that work in dir: this one's,
+// without what is addressed to thralld alone.
+func perlEnv(env []string, plackEnv, dir string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		switch name {
+		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "SERVER_STARTER_PORT", "PLACK_ENV":
+			return true
+		}
+		return strings.HasPrefix(name, "LISTEN_")
+	})
+	for i, entry := range env {
+		switch name, value, _ := strings.Cut(entry, "="); name {
+		case "PWD":
+			env[i] = "PWD=" + dir
+		case "PERL5LIB":
+			folders := strings.Split(value, ":")
+			for i, folder := range folders {
+				folders[i] = resolved(folder)
+			}
+			env[i] = "PERL5LIB=" + strings.Join(folders, ":")
+		}
+	}
+	return append(env, "PLACK_ENV="+plackEnv)
+}
