@@ -68,8 +68,12 @@ func (g Generation) text(now time.Time) string {
 	return text
 }
 
+// text names the generation unless the reload made none.
 func (r Reload) text(now time.Time) string {
-	text := fmt.Sprintf("generation %d, %s", r.Generation, r.Outcome)
+	text := r.Outcome
+	if r.Generation > 0 {
+		text = fmt.Sprintf("generation %d, %s", r.Generation, r.Outcome)
+	}
 	if r.Ended.IsZero() {
 		text += " for " + age(now.Sub(r.Started))
 	} else {
