@@ -6,6 +6,10 @@ use warnings;
 # The request that is being run, if any.
 our $id;
 
+# How many bytes are marked and written at a time; 0 is all. What threads write
+# to a pipe stays in one piece up to 4096 bytes.
+our $run = 0;
+
 my $pipe = '';    # device and inode of the worker's log
 
 # attach makes a handle mark what is printed to it with the request that is
@@ -33,9 +37,19 @@ sub WRITE {
     my $length = length $buffer;
     if (defined $id && _identity($fh) eq $pipe) {
         $buffer =~ tr/\x1e/?/;
+        return _write_runs($buffer, $fh) ? $length : -1 if $run;
         $buffer = "\x1e$id\x1f$buffer\x1e\x1f";
     }
     return print({$fh} $buffer) ? $length : -1;
+}
+
+sub _write_runs {
+    my ($buffer, $fh) = @_;
+    for (my $at = 0; $at < length $buffer; $at += $run) {
+        my $text = substr $buffer, $at, $run;
+        return 0 if !print({$fh} "\x1e$id\x1f$text\x1e\x1f") || !$fh->flush;
+    }
+    return 1;
 }
 
 sub FLUSH {
