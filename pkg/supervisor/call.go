@@ -22,6 +22,7 @@ type call struct {
 
 	// Guarded by dispatcher.mu.
 	slot      *slot // where it was sent; nil while it waits
+	unread    bool  // the worker may not have read it; only kept of slots with threads
 	abandoned bool  // nobody wants the answer any more
 
 	// stream is the body of a response that comes in pieces. It belongs to the
@@ -69,7 +70,7 @@ func (fileBody) Next() ([]byte, error) { return nil, io.EOF }
 
 // streamDepth is how many pieces of a response wait in memory for a client that
 // is slower than the app, before the worker has to wait, too. A piece has up to
-// 128 KiB.
+// 128 KiB. A worker with threads waits by itself (Thralld::Threads, WINDOW).
 const streamDepth = 4
 
 // stream is a body that comes in pieces: written by the goroutine that reads the
@@ -85,6 +86,7 @@ type stream struct {
 	more  chan struct{} // capacity one: there is a piece, or the end
 	space chan struct{} // capacity one: there is room
 
+	taken     func() // called when the reader has taken a piece; nil: nobody counts
 	closeOnce sync.Once
 	gone      chan struct{} // closed when the reader has left
 	abandon   func()        // tells the dispatcher that it has
@@ -150,6 +152,9 @@ func (s *stream) end(err error) {
 func (s *stream) Next() ([]byte, error) {
 	for {
 		piece, err := s.take()
+		if piece != nil && s.taken != nil {
+			s.taken()
+		}
 		if piece != nil || err != nil {
 			return piece, err
 		}

@@ -16,7 +16,7 @@ var quitFrame = psgi.AppendFrame(nil, psgi.TypeQuit, 0, 0, nil)
 
 // Options say what a Supervisor runs. Zero values work where nothing else is said.
 type Options struct {
-	// Boot names the app. Its Generation and Slots are set by the supervisor.
+	// Boot names the app. Its Generation, Threads and Slots are set by the supervisor.
 	Boot psgi.Boot
 	// Perl is the interpreter: a path, or a name to look for in PATH. Empty: perl.
 	Perl string
@@ -24,6 +24,9 @@ type Options struct {
 	Env []string
 	// Workers is how many workers to keep alive; less than 1 means 1.
 	Workers int
+	// Threads is how many requests a worker runs at a time, each in a perl thread
+	// of its own. 0 and 1 mean one, and need no perl that has threads.
+	Threads int
 	// MaxQueue is how many requests may wait for a worker before new ones are
 	// refused with psgi.ErrQueueFull. 0: none may wait.
 	MaxQueue int

@@ -88,7 +88,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 		return err
 	}
 	for i := range s.options.Workers + spareSlots {
-		slot, err := newSlot(i, s.generation, s.logLine)
+		slot, err := newSlot(i, s.generation, s.options.Threads, s.logLine)
 		if err != nil {
 			s.closeSlots()
 			return err

@@ -15,7 +15,7 @@ import (
 // startTemplate starts the process that forks workers.
 func (s *Supervisor) startTemplate() {
 	boot := s.options.Boot
-	boot.Generation = s.generation
+	boot.Generation, boot.Threads = s.generation, s.options.Threads
 	t, err := startTemplate(s.options.Perl, s.options.Env, boot, s.slots, func(line, _ string) {
 		s.appLog.Info(line, zap.Int("generation", s.generation))
 	})

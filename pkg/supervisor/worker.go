@@ -51,7 +51,7 @@ func (s *Supervisor) apply(w *worker, e event) {
 	case quit:
 		w.cause = causeRetired
 		s.dispatcher.withdraw(w.slot)
-		_ = w.slot.wire.send(quitFrame) // a dead worker needs none
+		w.slot.quit()
 	case withdraw:
 		w.cause = causeHarakiri
 		s.dispatcher.withdraw(w.slot)
