@@ -79,6 +79,7 @@ sub work {
         $self->tell(frame(FAIL, 0, 0, "cannot start thread $number of $self->{threads} (threads): $!"));
         exit 1;
     }
+    Thralld::Log::reattach();
     $self->tell(frame_process(READY, 0, $$));
 
     my $left = $self->{threads};

@@ -99,6 +99,7 @@ sub serve {
     $env{'psgi.version'}           = [1, 1];
     $env{'psgix.cleanup.handlers'} = [];
     local $Thralld::Log::id = $env{'thralld.request_id'};
+    Thralld::Log::reattach() if @Thralld::Log::detached;    # the app has started a thread
     my $response = $self->{response} = Thralld::Response->new($self, $id, \%env, $began);
     {
         # A block of its own, which an app that says `next` outside a loop leaves.

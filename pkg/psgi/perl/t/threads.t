@@ -299,8 +299,7 @@ subtest 'lines of the log name the request of their thread' => sub {
     running(4);
     release(4);
     answers($slot, 4);
-    my $text = '';
-    while (sysread $slot->{output}, my $part, 65_536) { $text .= $part }
+    my $text = raw($slot);
     my %printed;
     my $marked = qr/\x1e([^\x1f]+)\x1f([^\x1e]*)\x1e\x1f/;
     $printed{$1} .= $2 while $text =~ s/\A$marked//;
@@ -359,6 +358,42 @@ subtest 'one thread is none' => sub {
     my $app = file('one.psgi', 'sub { [200, [], [join " ", grep { /^threads/ } sort keys %INC, "psgi.multithread"]] }');
     is(Generation->new(app => $app)->worker->call->{body},               '', 'perl loads nothing for it');
     is(Generation->new(app => $app, threads => 2)->worker->call->{body}, 'threads.pm threads/shared.pm', 'but for two');
+};
+
+# raw is what a worker has printed, with the marks.
+sub raw {
+    my ($worker) = @_;
+    my $text = '';
+    while (sysread $worker->{output}, my $part, 65_536) { $text .= $part }
+    return $text;
+}
+
+# Perl can copy neither a layer that is written in Perl nor what lies on it.
+subtest 'an app that has put a layer on STDERR' => sub {
+    my $app = file('layer.psgi', <<'EOT');
+        binmode STDERR, ':encoding(UTF-8)';
+        sub { print STDERR "\x{263a}\n"; [200, [], ['hello']] }
+EOT
+    my $worker = Generation->new(app => $app, threads => 2)->worker;
+    is($worker->call('thralld.request_id' => 'id')->{body}, 'hello', 'runs in threads');
+    is(raw($worker), "\x1eid\x1f\xe2\x98\xba\n\x1e\x1f",             'with its layer and ours');
+};
+
+subtest 'an app that starts a thread of its own, in a worker without' => sub {
+    my $app = file('own.psgi', <<'EOT');
+        use threads;
+        binmode STDERR, ':encoding(UTF-8)';
+        sub {
+            threads->create(sub { print STDERR "in it\n" })->join if $_[0]{PATH_INFO} eq '/thread';
+            print STDERR "\x{263a}\n";
+            [200, [], ['hello']];
+        }
+EOT
+    my $worker = Generation->new(app => $app)->worker;
+    is($worker->call(PATH_INFO => '/thread', 'thralld.request_id' => 'a')->{body}, 'hello', 'is answered');
+    like(raw($worker), qr/\x1ea\x1fin it\n\x1e\x1f/, 'what the thread prints is that of its request');
+    $worker->call('thralld.request_id' => 'b');
+    is(raw($worker), "\x1eb\x1f\xe2\x98\xba\n\x1e\x1f", 'and the next request prints as ever');
 };
 
 subtest 'a perl without threads' => sub {
