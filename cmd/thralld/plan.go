@@ -72,6 +72,8 @@ func plan(cfg *config.Config, folder string) supervisor.Plan {
 			DefaultMiddleware: cfg.DefaultMiddleware,
 			Quiet:             cfg.Quiet,
 			Preload:           cfg.Preload,
+			Threads:           cfg.Threads,
+			ThreadStackSize:   int64(cfg.ThreadStackSize),
 		},
 		Perl:         cfg.Perl,
 		Env:          perlEnv(os.Environ(), cfg.Env, dir),

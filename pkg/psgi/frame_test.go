@@ -238,6 +238,7 @@ func TestGoldenFramesAreMade(t *testing.T) {
 			got = psgi.AppendBoot(nil, &psgi.Boot{
 				App: "/srv/app.psgi", Env: "deployment", Include: []string{"/srv/lib", "/srv/local"},
 				Modules: []string{"Some::Module=name"}, DefaultMiddleware: true, Preload: true, Generation: 3,
+				Threads: 4, ThreadStackSize: 1 << 20,
 				Slots: [][2]int{{4, 5}, {6, 7}},
 			})
 		default:

@@ -234,7 +234,7 @@ func TestWorkerThatCleansUpGetsNothingUntilItIsIdle(t *testing.T) {
 		h.serve("cleans", time.Microsecond)
 		h.serve("a", time.Microsecond)
 		h.expectRan("0:cleans", "1:a")
-		h.idle(w.slot, 0)
+		h.idle(w.slot, w.slot.cleaning[0].id, 0)
 		w.flags = 0
 		h.serve("b", time.Microsecond)
 		h.expectRan("0:cleans", "1:a", "0:b")

@@ -31,7 +31,7 @@ func (s *Supervisor) newGeneration(plan Plan) (*generation, error) {
 	s.lastNumber++
 	g := &generation{number: s.lastNumber, plan: plan, born: time.Now()}
 	for i := range plan.Workers + spareSlots {
-		slot, err := newSlot(i, g.number, s.logLine)
+		slot, err := newSlot(i, g.number, plan.Boot.Threads, s.logLine)
 		if err != nil {
 			g.close()
 			return nil, err

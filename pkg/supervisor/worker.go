@@ -66,7 +66,7 @@ func (s *Supervisor) apply(w *worker, e event) {
 			w.cause = causeRetired
 		}
 		s.dispatcher.withdraw(w.slot)
-		_ = w.slot.wire.send(quitFrame) // a dead worker needs none
+		w.slot.quit()
 		w.deadline = time.Now().Add(s.settings.RetireTimeout)
 	case withdraw:
 		w.cause = causeHarakiri

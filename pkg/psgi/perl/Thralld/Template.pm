@@ -7,6 +7,7 @@ use IO::Handle ();
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Log;
+use Thralld::Threads;
 use Thralld::Worker;
 
 # new takes the descriptor of the control socket.
@@ -38,10 +39,13 @@ sub boot {
         else                    { $option{$name} = $value }
     }
     $self->{generation} = $option{generation};
+    $self->{threads}    = $option{threads};
+    $self->{stack_size} = $option{thread_stack_size};
     $self->{slots}      = [map { [map { open_descriptor($_) } split /:/] } @{$option{slot}}];
     $self->{app}        = Thralld::App->new(%option);
 
     my $ready = eval {
+        Thralld::Threads::enable($self->{threads}) if $self->{threads} > 1;
         $self->{app}->prepare;
         $self->{app}->load if $option{preload};
         1;
@@ -91,12 +95,15 @@ sub become_worker {
     open STDERR, '>&', $log or die "cannot redirect STDERR: $!\n";
     Thralld::Log::attach($_) for \*STDOUT, \*STDERR, $log;
 
-    Thralld::Worker->new(
+    my $class = $self->{threads} > 1 ? 'Thralld::Threads' : 'Thralld::Worker';
+    $class->new(
         app        => $self->{app},
         generation => $self->{generation},
         slot       => $slot,
         socket     => $socket,
         log        => $log,
+        threads    => $self->{threads},
+        stack_size => $self->{stack_size},
     )->run;
     exit 0;
 }
