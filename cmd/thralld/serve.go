@@ -85,11 +85,13 @@ func (d *daemon) start(ctx context.Context, cfg *config.Config) (controller net.
 // end ends the front first, so that the requests it has are answered, and then the
 // workers. What is not done after stop_timeout is cut; a force does it at once.
 func (d *daemon) end() {
-	timeout := time.Duration(0)
-	if cfg := d.config(); cfg != nil {
-		timeout = time.Duration(cfg.StopTimeout)
+	cfg := d.config()
+	if cfg == nil { // it never served
+		d.workers.Kill()
+		_ = d.front.Shutdown(context.Background()) // no connection has been accepted
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.StopTimeout))
 	defer cancel()
 	ended := make(chan struct{})
 	defer close(ended)
@@ -105,7 +107,7 @@ func (d *daemon) end() {
 	if err := d.front.Shutdown(ctx); err != nil {
 		d.log.Warn("requests were cut", zap.Error(err))
 	}
-	if err := d.workers.Stop(ctx); err != nil && d.config() != nil {
+	if err := d.workers.Stop(ctx); err != nil {
 		d.log.Warn("workers were ended while they ran a request", zap.Error(err))
 	}
 }
