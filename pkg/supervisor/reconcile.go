@@ -138,7 +138,7 @@ func (s *Supervisor) spawn(g *generation) bool {
 		if s.workers[slot] != nil {
 			continue
 		}
-		w := &worker{slot: slot, generation: g, born: time.Now(), dead: make(chan struct{})}
+		w := &worker{slot: slot, generation: g, template: g.template, born: time.Now(), dead: make(chan struct{})}
 		if g.plan.StartTimeout > 0 {
 			w.deadline = w.born.Add(g.plan.StartTimeout)
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/thralld/thralld/pkg/psgi"
+	"github.com/thralld/thralld/pkg/stack"
 )
 
 // startTemplate starts the process that forks a generation's workers.
@@ -60,6 +61,9 @@ func (s *Supervisor) receiveTemplate(g *generation, t *template, f psgi.Frame) e
 			return err
 		}
 		s.post(func() { s.workerSpawned(s.workerAt(g, slot), pid) })
+	case psgi.TypeLayout:
+		layout, err := stack.ParseLayout(text)
+		s.post(func() { t.calibrated(layout, err) })
 	case psgi.TypeFail:
 		s.post(func() { s.templateComplained(g, t, slot, text) })
 	default:
@@ -126,6 +130,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 	}
 	stopped := t.stopped
 	t.stop()
+	t.calibrated(nil, errors.New("the template that knew where its workers keep their stack has ended"))
 	for _, w := range s.workers {
 		if w.generation == g && w.pid == 0 {
 			s.apply(w, exited)

@@ -32,7 +32,8 @@ const tellAgain = time.Minute
 type worker struct {
 	slot       *slot
 	generation *generation
-	pid        int // 0 until the template has told
+	template   *template // which forked it; it may have ended
+	pid        int       // 0 until the template has told
 	state      state
 	born       time.Time
 	told       time.Time // when it was told to end; zero: it was not
