@@ -35,6 +35,7 @@ const (
 type conn struct {
 	net.Conn
 	log      *zap.Logger
+	access   *accessLog
 	software string      // the Server field of refusals
 	forget   func(*conn) // called once it is closed
 
@@ -140,6 +141,7 @@ func (c *conn) refuse(instead []byte) error {
 	}
 	c.log.Debug("request refused",
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
+	c.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	if _, err := c.write(appendRefusal(nil, err, c.software)); err != nil {
 		return err
 	}

@@ -93,6 +93,7 @@ func (e *netHTTP) guard(inner net.Conn) *conn {
 		guard:    guard{limit: opts.MaxHeaderBytes},
 		patience: opts.Timeout,
 		log:      e.server.log,
+		access:   e.server.access,
 		software: opts.ServerSoftware,
 		forget:   e.forget,
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -48,6 +49,9 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// AccessLog gets a line for each request, in the combined format of Apache: one
+	// Write each, from any goroutine, before the connection goes on. Nil: none.
+	AccessLog io.Writer
 }
 
 // Server serves an app on any number of listeners.
@@ -55,7 +59,8 @@ type Server struct {
 	opts     Options
 	log      *zap.Logger
 	mount    string
-	software string // for the environment; never empty
+	software string     // for the environment; never empty
+	access   *accessLog // nil: none
 	ids      *requestIDs
 	spool    spool
 	receiver receiver
@@ -75,6 +80,7 @@ func New(opts Options) *Server {
 		log:      opts.Log,
 		mount:    mountPoint(opts.Mount),
 		software: opts.ServerSoftware,
+		access:   newAccessLog(opts.AccessLog),
 		ids:      newRequestIDs(),
 		spool:    spool{base: opts.SpoolDir},
 	}
