@@ -8,10 +8,18 @@ import (
 )
 
 // check goes the way of a start as far as one worker that has loaded the app,
-// and ends there. That the configuration is sound is known when it is called.
+// and ends there. The worker runs as the user that the daemon would become. That
+// the configuration is sound is known when it is called.
 func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 	log := newLogger(cfg, in.std)
 	in.logNotices(log)
+	who, err := decide(cfg)
+	if err != nil {
+		return err
+	}
+	if err := settleAs(cfg, who, log); err != nil {
+		return err
+	}
 	if err := tryApp(ctx, in, cfg, log); err != nil {
 		return err
 	}
@@ -19,6 +27,6 @@ func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if name == "" {
 		name = "no " + defaultFile
 	}
-	_, err := fmt.Fprintln(in.std.out, name+": ok")
+	_, err = fmt.Fprintln(in.std.out, name+": ok")
 	return err
 }

@@ -14,7 +14,8 @@ import (
 // stdio is where a command writes.
 type stdio struct {
 	out, err io.Writer
-	terminal bool // err is a terminal
+	terminal bool     // err is a terminal
+	parent   *os.File // who waits until the daemon serves; nil: nobody, it is in front
 }
 
 // stopping is how a command learns that it shall end.
@@ -22,6 +23,7 @@ type stopping struct {
 	graceful context.Context  // done: finish what is running
 	force    <-chan struct{}  // closed: end at once
 	reload   <-chan os.Signal // what asks for a reload; nil in tests
+	reopen   <-chan os.Signal // what asks for the log files to be opened anew; nil in tests
 }
 
 func main() {
@@ -29,7 +31,7 @@ func main() {
 	// Whoever reads the log may go away: then a write of it fails, and no more. A
 	// handler does it, as an ignored signal would be ignored in the workers, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))}
+	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), waitingParent()}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
 }
 
@@ -49,8 +51,8 @@ func keepFromWorkers() {
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
-// second into one at once. HUP, which ends a process that does not know it, is
-// only told.
+// second into one at once. HUP and USR1, which end a process that does not know
+// them, are only told.
 func stopSignals() stopping {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
@@ -59,7 +61,9 @@ func stopSignals() stopping {
 	go relay(signals, cancel, force) // ends after the second signal, or with the process
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	return stopping{ctx, force, reload}
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	return stopping{ctx, force, reload, reopen}
 }
 
 func relay(signals <-chan os.Signal, graceful context.CancelFunc, force chan<- struct{}) {

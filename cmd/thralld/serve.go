@@ -18,19 +18,30 @@ import (
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
-// serve runs the app until a stop is asked for. Everything that can fail comes
-// first: when it returns an error before the log says "ready", nothing is left
-// behind.
-func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
-	log := newLogger(cfg, in.std)
+// serve runs the app until a stop is asked for, as the user that it becomes. Everything
+// that can fail comes first: when it returns an error before the log says "ready",
+// nothing is left behind.
+func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identity, logs *journal) error {
+	log := logs.daemon
 	defer func() { _ = log.Sync() }()
 	in.logNotices(log)
+	pid, err := writePID(cfg.PID)
+	if err != nil {
+		return err
+	}
+	defer pid.remove()
 	listeners, err := listen(cfg)
 	if err != nil {
 		return err
 	}
-	workers := supervisor.New(supervisorOptions(cfg, log, newAppLogger(cfg, in.std)))
-	front := server.New(serverOptions(cfg, log, workers))
+	if err := settleAs(cfg, who, log); err != nil {
+		closeAll(listeners)
+		return err
+	}
+	workers := supervisor.New(supervisorOptions(cfg, log, logs.app))
+	options := serverOptions(cfg, log, workers)
+	options.AccessLog = logs.accessWriter()
+	front := server.New(options)
 	if err := start(ctx, cfg, front, workers); err != nil {
 		closeAll(listeners)
 		if ctx.Err() != nil {
@@ -47,6 +58,9 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 		log.Info("listening", zap.String("address", l.Addr().String()))
 	}
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
+	if err := logs.serving(in.std.parent); err != nil {
+		log.Error("who waits for the daemon to serve cannot be told", zap.Error(err))
+	}
 
 	failed := waitForStop(ctx, in.stop.reload, served, log)
 	stop(in.stop.force, time.Duration(cfg.StopTimeout), front, workers, log)
