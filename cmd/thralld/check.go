@@ -17,6 +17,7 @@ func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	who.setEnviron()
 	if err := settleAs(cfg, who, log); err != nil {
 		return err
 	}

@@ -179,9 +179,19 @@ func nameOf(here accounts) string {
 	return "user " + text
 }
 
+// setEnviron has the environment say who the daemon is going to be, for the Perl
+// processes that inherit it.
+func (id *identity) setEnviron() {
+	if !id.switches {
+		return
+	}
+	for name, value := range map[string]string{"HOME": id.home, "USER": id.name, "LOGNAME": id.name} {
+		_ = os.Setenv(name, value) // fails for a NUL, which /etc/passwd has none of
+	}
+}
+
 // become makes the whole process this user, for good: all ids and groups change,
-// and root's capabilities go. What is open stays open. The environment says who it
-// is, so that the Perl processes find themselves in the right place.
+// and root's capabilities go. What is open stays open.
 func (id *identity) become() error {
 	if !id.switches {
 		return nil
@@ -203,18 +213,7 @@ func (id *identity) become() error {
 	if err := step("take its number", syscall.Setresuid(id.uid, id.uid, id.uid)); err != nil {
 		return err
 	}
-	if err := step("give up root's rights", powerless(id.uid)); err != nil {
-		return err
-	}
-	for name, value := range map[string]string{"HOME": id.home, "USER": id.name, "LOGNAME": id.name} {
-		if value == "" {
-			continue
-		}
-		if err := step("set "+name, os.Setenv(name, value)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return step("give up root's rights", powerless(id.uid))
 }
 
 // powerless makes sure that nothing of root is left. A container can be set up so

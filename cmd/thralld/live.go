@@ -16,6 +16,7 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if cfg.Daemonize && in.std.parent == nil {
 		return goBackground(ctx, in.stop.force)
 	}
+	who.setEnviron()
 	logs, err := openJournal(cfg, in.std, who)
 	if err != nil {
 		return err
