@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/term"
@@ -27,27 +26,11 @@ type stopping struct {
 }
 
 func main() {
-	keepFromWorkers()
 	// Whoever reads the log may go away: then a write of it fails, and no more. A
 	// handler does it, as an ignored signal would be ignored in the workers, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), waitingParent()}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
-}
-
-// keepFromWorkers marks every descriptor that this process was born with, but for
-// the standard streams, as its own: a listener or a secret that a parent left open
-// is not for the app.
-func keepFromWorkers() {
-	open, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return // no /proc: what a parent left open stays open
-	}
-	for _, entry := range open {
-		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
-			syscall.CloseOnExec(fd)
-		}
-	}
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,10 +14,11 @@ import (
 	"github.com/thralld/thralld/config"
 )
 
-// settleAs makes this process what its workers shall be: of another user and with
-// another umask. Listeners, log files and the pid file are open by then. There is no
+// settleAs makes this process what its workers shall be: of another user, with another
+// umask, and without what a parent left open. Listeners, log files and the pid file are open by then. There is no
 // way back: when it fails, the process has to end.
 func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
+	keepFromWorkers()
 	if mask, err := strconv.ParseUint(cfg.Umask, 8, 32); err == nil { // the configuration has checked it
 		syscall.Umask(int(mask))
 	}
@@ -32,6 +34,22 @@ func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
 		log.Info("became another user", zap.String("user", who.name), zap.Int("uid", who.uid), zap.Ints("groups", who.groups))
 	}
 	return checkReadable(cfg, who)
+}
+
+// keepFromWorkers marks every descriptor that this process was born with, but for
+// the standard streams, as its own: a listener or a secret that a parent left open
+// is not for the app. The listeners that were handed over have been adopted by then:
+// they are told from others by having no such mark.
+func keepFromWorkers() {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return // no /proc: what a parent left open stays open
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // decide finds out whom the daemon becomes, and all that is wrong on this machine with
