@@ -10,6 +10,7 @@ use File::Temp ();
 use HTTP::Tiny ();
 use IO::Socket::UNIX ();
 use JSON::PP ();
+use POSIX qw(mkfifo);
 use Socket qw(SOCK_STREAM);
 use Test::More;
 
@@ -120,6 +121,21 @@ subtest 'an app that does not load is told of, with its own words' => sub {
     like content($it->{log}), qr/"msg":"on the way"/,        'and what the app has printed';
     ok !-e $it->{pid}, 'there is no pid file';
     is_deeply [Daemon->processes("$folder/$count.")], [], 'nothing is left';
+};
+
+subtest 'a command that is stopped while the app loads stops the daemon' => sub {
+    mkfifo "$folder/never", oct 600 or die "mkfifo: $!\n";
+    my $app    = write_file('slow.psgi', 'warn "loading\n"; open my $wait, "<", $ENV{NEVER}; sub { }');
+    my $daemon = Daemon->new(
+        unix   => "$folder/slow.sock",
+        silent => 1,
+        env    => {NEVER => "$folder/never"},
+        args   => ['--daemonize', "--error-log=$folder/slow.log", $app],
+    );
+    $daemon->wait_for_log(qr/"loading"/);
+    is $daemon->stop, 1, 'exit status 1';
+    like $daemon->log_text, qr/^thralld: stopped before it served$/m, 'it says so';
+    is_deeply [Daemon->processes("$folder/slow")], [], 'nothing is left';
 };
 
 subtest 'an address that is taken is told of' => sub {

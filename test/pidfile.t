@@ -83,7 +83,8 @@ subtest 'other files are left alone' => sub {
     symlink $number, "$folder/link" or die "symlink: $!\n";
     like refused("$folder/link"), qr/a symbolic link is in its place; remove it/, 'a link is not followed';
     is content($number), "42\n", 'what it leads to is as it was';
-    like refused("$folder/no/such.pid"), qr{^thralld: --pid: there is no folder \Q$folder\E/no$}m, 'a missing folder is an error';
+    like refused("$folder/no/such.pid"), qr{^thralld: --pid: there is no folder \Q$folder\E/no$}m,
+        'a missing folder is an error';
 };
 
 subtest 'a daemon that does not come to serve leaves none' => sub {

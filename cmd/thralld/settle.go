@@ -15,8 +15,8 @@ import (
 )
 
 // settleAs makes this process what its workers shall be: of another user, with another
-// umask, and without what a parent left open. Listeners, log files and the pid file are open by then. There is no
-// way back: when it fails, the process has to end.
+// umask, and without what a parent left open. Listeners, log files and the pid file
+// are open by then. There is no way back: when it fails, the process has to end.
 func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
 	keepFromWorkers()
 	if mask, err := strconv.ParseUint(cfg.Umask, 8, 32); err == nil { // the configuration has checked it
