@@ -127,7 +127,7 @@ sub as_root {
         my $closed = make_folder('closed', oct 700);
         make_folder('closed/inside', oct 755);
         my $inside = write_file('closed/inside/app.psgi', 'sub { [200, [], []] }');
-        my $hint   = qr/^thralld: let this user read it, set user = "[.]{3}" .* user = "root" and allow_root = true$/m;
+        my $hint   = qr/^thralld: let this user do it, set user = "[.]{3}" .* user = "root" and allow_root = true$/m;
         like refused('--user=', $inside),
             qr/^thralld: \Q$inside\E cannot be read by user nobody: the folder \Q$closed\E is closed to it\n.*$hint/ms,
             'with the folder that is in the way';
@@ -139,6 +139,11 @@ sub as_root {
         like refused('--user=', "-I$lib", $app), qr/\Q$lib\E cannot be read by user nobody/, 'a folder of modules, too';
         local $ENV{PERL5LIB} = $lib;
         like refused('--user=', $app), qr/\Q$lib\E cannot be read by user nobody/, 'wherever it is named';
+        my $perl = "$lib/perl";
+        symlink $^X, $perl or die "symlink: $!\n";
+        like refused('--user=', "--perl=$perl", $app),
+            qr/^thralld: \Q$perl\E cannot be run by user nobody: the folder \Q$lib\E is closed/m,
+            'and a perl that it cannot run';
         my ($status, $output) = Daemon->run('check', '--user=', $inside);
         like $output, qr/cannot be read by user nobody/, 'check says so, too';
     };
@@ -198,7 +203,7 @@ sub as_somebody {
 }
 
 subtest 'a user that is not there' => sub {
-    like refused('--user=no.such.user', $app), qr/^thralld: --user: no user named no[.]such[.]user on this machine$/m,
+    like refused('--user=no.such.user', $app), qr/^thralld: --user: no user named no[.]such[.]user on this machine;/m,
         'is an error';
 };
 

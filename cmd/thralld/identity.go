@@ -109,7 +109,7 @@ func userOf(cfg *config.Config, here accounts) (id *identity, problem string) {
 		if cfg.User == "" {
 			return nil, "started as root, and there is no user " + nobody + " to become; set user = \"...\""
 		}
-		return nil, "no user named " + name + " on this machine"
+		return nil, "no user named " + name + " on this machine; one that /etc/passwd does not have can be given by number, with its group"
 	}
 	id.name, id.home = u.Username, u.HomeDir
 	uid, isUser := number(u.Uid)

@@ -131,7 +131,8 @@ func (p *pidFile) write(text string) error {
 }
 
 // remove removes the file if it is still this daemon's. Who has become another user
-// may not be allowed to; an empty file that nobody has locked is as good as none.
+// may not be allowed to; an empty file that nobody has locked is as good as none. The
+// lock goes with the process, so that nobody takes over before it has gone.
 func (p *pidFile) remove() {
 	if p == nil {
 		return
@@ -139,7 +140,6 @@ func (p *pidFile) remove() {
 	if p.inPlace() && os.Remove(p.path) != nil {
 		_ = p.file.Truncate(0)
 	}
-	_ = p.file.Close()
 }
 
 // cause is what the kernel said, without Go's name for the call and the path, which

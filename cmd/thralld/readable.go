@@ -12,20 +12,28 @@ import (
 )
 
 // checkReadable says so when the user that the daemon has become cannot read the
-// app. Perl would only say "Permission denied", and of a folder for modules not
-// even that. What is missing is for perl to tell.
-func checkReadable(cfg *config.Config, id *identity) error {
+// app, or run the perl that was found before. Perl would only say "Permission denied",
+// and another perl of a later folder in PATH would miss modules. What does not exist is
+// for perl to tell.
+func checkReadable(cfg *config.Config, id *identity, perl string) error {
 	if !id.switches {
 		return nil
 	}
 	var errs []error
+	if obstacle := obstacleTo(perl, unix.X_OK); perl != "" && obstacle != "" {
+		errs = append(errs, fmt.Errorf("%s cannot be run by user %s: %s", perl, id.name, obstacle))
+	}
 	for _, file := range toRead(cfg, os.Getenv("PERL5LIB")) {
-		if obstacle := whyUnreadable(file); obstacle != "" {
+		needed := uint32(unix.R_OK)
+		if info, err := os.Stat(file); err == nil && info.IsDir() {
+			needed = unix.X_OK // perl opens files in it, and does not list it
+		}
+		if obstacle := obstacleTo(file, needed); obstacle != "" {
 			errs = append(errs, fmt.Errorf("%s cannot be read by user %s: %s", file, id.name, obstacle))
 		}
 	}
 	if len(errs) > 0 {
-		errs = append(errs, errors.New("let this user read it, set user = \"...\" to another one or, if you mean it, "+
+		errs = append(errs, errors.New("let this user do it, set user = \"...\" to another one or, if you mean it, "+
 			"user = \"root\" and allow_root = true"))
 	}
 	return errors.Join(errs...)
@@ -46,12 +54,8 @@ func toRead(cfg *config.Config, perl5lib string) (files []string) {
 	return files
 }
 
-// whyUnreadable says what keeps this process from reading a file, or "".
-func whyUnreadable(file string) string {
-	needed := uint32(unix.R_OK)
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		needed = unix.X_OK // perl opens files in it, and does not list it
-	}
+// obstacleTo says what keeps this process from that kind of access to a file, or "".
+func obstacleTo(file string, needed uint32) string {
 	if !errors.Is(unix.Access(file, needed), unix.EACCES) {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
 	if mask, err := strconv.ParseUint(cfg.Umask, 8, 32); err == nil { // the configuration has checked it
 		syscall.Umask(int(mask))
 	}
+	perl, _ := exec.LookPath(cfg.Perl) // one that is not found is for the start to tell
 	if err := who.become(); err != nil {
 		return err
 	}
@@ -33,7 +35,7 @@ func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
 	default:
 		log.Info("became another user", zap.String("user", who.name), zap.Int("uid", who.uid), zap.Ints("groups", who.groups))
 	}
-	return checkReadable(cfg, who)
+	return checkReadable(cfg, who, perl)
 }
 
 // keepFromWorkers marks every descriptor that this process was born with, but for

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/thralld/thralld/config"
 )
 
@@ -44,7 +46,7 @@ func TestWhatPerlHasToRead(t *testing.T) {
 
 func TestFileThatIsMissingIsForPerlToTell(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere", "app.psgi")
-	if got := whyUnreadable(path); got != "" {
+	if got := obstacleTo(path, unix.R_OK); got != "" {
 		t.Errorf("got %s", got)
 	}
 }
