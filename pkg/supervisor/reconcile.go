@@ -119,7 +119,7 @@ func (s *Supervisor) retireWorker(w *worker) {
 	if w.state == ready {
 		s.retired = time.Now()
 	}
-	if w.spent {
+	if w.due != "" && w.generation == s.target {
 		w.cause = causeRecycled
 	}
 	s.apply(w, retire)
