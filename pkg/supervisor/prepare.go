@@ -193,7 +193,7 @@ func (s *Supervisor) watchRoll() {
 	replaced, others := 0, 0
 	for _, w := range s.workers {
 		switch {
-		case w.state != booting && w.state != ready:
+		case w.state != booting && w.state != ready, w.generation == s.candidate():
 		case w.generation != s.target:
 			others++
 		case w.state == ready:
