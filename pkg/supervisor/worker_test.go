@@ -69,6 +69,7 @@ func TestOrphansOfTheAppAreReaped(t *testing.T) {
 
 func TestAppRunsAsUnderPlackup(t *testing.T) {
 	c := startCrew(t, `use FindBin; my $loaded = $0; sub { [200, [], [join '|', $0, $loaded, $FindBin::Bin, scalar @ARGV, -t STDIN ? 1 : 0]] }`, nil)
+	c.await("worker ready", 2) // before, a worker looks like the template
 	file := filepath.Join(c.dir, "app.psgi")
 	if got, want := c.get("/"), strings.Join([]string{file, file, c.dir, "0", "0"}, "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

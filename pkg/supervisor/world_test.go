@@ -62,6 +62,16 @@ func newWorld(t *testing.T, seed uint64, settings Settings) *world {
 	return w
 }
 
+// newIdea is a generation without a template: its workers are only ideas.
+func (w *world) newIdea() *generation {
+	w.lastNumber++
+	g := &generation{number: w.lastNumber, plan: Plan{StartTimeout: 2 * time.Second}}
+	for i := range w.settings.Workers + spareSlots {
+		g.slots = append(g.slots, &slot{number: i, generation: g.number, wire: deaf{}})
+	}
+	return g
+}
+
 // within draws a time up to that long.
 func (w *world) within(d time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(d) + 1))
@@ -96,7 +106,7 @@ func (w *world) run(d time.Duration) {
 func (w *world) step() time.Time {
 	w.expire()
 	var again time.Time
-	for actions := 0; ; actions++ {
+	for actions := 0; !w.stopping; actions++ {
 		workers, v := w.view()
 		d := decide(v)
 		if actions > 2*(mostWanted+spareSlots) {
@@ -179,7 +189,7 @@ func (w *world) checkRoll(r *Roll) {
 		}
 	}
 	done := others == 0 && serving >= w.wantedWorkers()
-	if r.err == nil && r.ended != done || r.ended && done && w.stable.number != r.Generation {
+	if r.err == nil && (r.ended != done || done && w.stable.number != r.Generation) {
 		w.t.Errorf("the roll to generation %d has ended: %t (%v), with %d of %d workers, and %d others; stable is %d",
 			r.Generation, r.ended, r.err, serving, w.wantedWorkers(), others, number(w.stable))
 	}
