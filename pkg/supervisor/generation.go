@@ -79,11 +79,24 @@ func (s *Supervisor) free(g *generation) int {
 
 // failed counts a failure and delays the next spawn, the longer the more there
 // were in a row.
-func (g *generation) failed(born time.Time, reason string, least time.Duration) {
-	now := time.Now()
+func (s *Supervisor) failed(g *generation, born time.Time, reason string) {
+	now, least := time.Now(), s.settings.ErrRespawnInterval
+	for _, w := range s.workers {
+		if w.generation == g && w.state != gone {
+			w.endRow(now)
+		}
+	}
 	g.failures = failuresAfter(g.failures, g.lastFailure, born, now)
 	g.lastFailure, g.reason = now, reason
 	g.notBefore = now.Add(max(backoff(g.failures, least, rand.Float64()), least))
+}
+
+// endRow forgets the failures before a worker that came after the last of them and
+// has lived on.
+func (w *worker) endRow(now time.Time) {
+	if w.born.After(w.generation.lastFailure) && now.Sub(w.born) >= matureAge {
+		w.generation.failures = 0
+	}
 }
 
 // wanted reports whether workers of a generation may still be spawned.

@@ -92,9 +92,16 @@ func (s *Supervisor) workerReady(slot *slot, pid int) {
 	s.apply(w, booted)
 }
 
-// workerSpawned learns the pid of a worker, which may have ended already.
+// workerSpawned learns the pid of a worker, which may have ended already. Another
+// one in its slot was forked by a template that died before it told: they read the
+// same socket, and what one of them has read nobody knows, so both end.
 func (s *Supervisor) workerSpawned(w *worker, pid int) {
-	if w == nil || w.pid != 0 {
+	if w == nil || w.pid == pid {
+		return
+	}
+	if w.pid != 0 {
+		killChild(pid)
+		s.workerBroken(w.slot, fmt.Errorf("process %d is in its slot, too", pid))
 		return
 	}
 	w.pid = pid
@@ -136,6 +143,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 			s.apply(w, exited)
 		}
 	}
+	s.reapChildren() // who ended meanwhile and could not be told from them
 	switch {
 	case stopped || s.stopping:
 	case t.loaded:
@@ -154,7 +162,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 
 // templateFailed: it could not be started, or ended before it was of use.
 func (s *Supervisor) templateFailed(g *generation, born time.Time, err error, last []string) {
-	g.failed(born, err.Error(), s.settings.ErrRespawnInterval)
+	s.failed(g, born, err.Error())
 	if g == s.candidate() && !s.trial.ended {
 		s.failTrial(g, err) // Prepare returns it
 		return

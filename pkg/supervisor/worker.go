@@ -72,6 +72,7 @@ func (s *Supervisor) apply(w *worker, e event) {
 	case withdraw:
 		w.cause = causeHarakiri
 		s.dispatcher.withdraw(w.slot)
+		w.deadline = time.Now().Add(max(s.settings.RetireTimeout, termGrace)) // its END blocks may hang
 	case term:
 		if w.cause == "" {
 			w.cause = causeRetired
@@ -140,15 +141,17 @@ func (s *Supervisor) settle(w *worker, last []string) {
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		err := w.deathError(last)
-		w.generation.failed(w.born, err.Error(), s.settings.ErrRespawnInterval)
+		s.failed(w.generation, w.born, err.Error())
 		s.failTrial(w.generation, err)
+		return
 	}
+	w.endRow(time.Now())
 }
 
 // drained is called when the reader of a slot has taken in everything that its
 // dead worker left.
 func (s *Supervisor) drained(w *worker, last, lost []string) {
-	trial := w.generation == s.candidate()
+	returned := w.generation == s.candidate() && !s.trial.ended // by Prepare
 	s.settle(w, last)
 	fields := []zap.Field{
 		zap.Int("worker", w.slot.number), zap.Int("generation", w.generation.number), zap.Int("pid", w.pid),
@@ -163,8 +166,8 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 	}
 	level := zap.InfoLevel
 	switch {
-	case w.cause == causeFailedToBoot && trial:
-		level = zap.DebugLevel // Prepare returns it
+	case returned && (w.cause == causeFailedToBoot || w.cause == causeCrashed):
+		level = zap.DebugLevel
 	case w.cause == causeFailedToBoot:
 		level = zap.ErrorLevel
 	case w.cause == causeCrashed, w.cause == causeOverran, len(lost) > 0:
