@@ -69,7 +69,7 @@ sub shared_env {
 }
 
 # work starts the threads, says that the worker is ready, and waits for their end:
-# in a read, so that handlers of signals run, which perl runs in this thread only.
+# in a read, so that handlers of signals run, most of which come to this thread.
 sub work {
     my ($self) = @_;
     pipe my $ended, my $ends or die "cannot make a pipe: $!\n";
@@ -83,10 +83,12 @@ sub work {
     $self->tell(frame_process(READY, 0, $$));
 
     my $left = $self->{threads};
-    while ($left > 0) {
-        my $bytes = '';
-        eval { read_frame($ended, $bytes); 1 } or $self->complain('a signal handler of the app died', $@);
-        $left -= length $bytes;    # each thread writes one
+    my $wait = sub {
+        while ($left > 0 && read_frame($ended, my $bytes)) { $left -= length $bytes }    # each thread writes one
+        return 1;
+    };
+    until (eval { $wait->() }) {
+        $self->complain('a signal handler of the app died', $@);
     }
     $_->join for threads->list;
     return;
@@ -296,7 +298,8 @@ another thread than the one that runs it: what it says is shared.
 
 What is perl's own rule in threads: C<exit> in one ends the process, without its
 C<END> blocks; handlers of signals run in the first thread, which runs no
-request; C<alarm> belongs to the process, which it ends; and what programs that
-the app runs see of C<%ENV> is what it was when the app was loaded.
+request, unless the kernel chooses another; C<alarm> belongs to the process,
+which it ends; and what programs that the app runs see of C<%ENV> is what it was
+when the app was loaded.
 
 =cut
