@@ -23,9 +23,9 @@ type Type uint8
 // The frames that go down, to a worker.
 const (
 	TypeRequest Type = 1 // flags, environment, body or path of the spool file
-	TypeQuit    Type = 2 // end after what is already queued
+	TypeQuit    Type = 2 // end after what is already queued; sent once for each thread
 	TypeCancel  Type = 3 // the client of this request has left
-	TypeAck     Type = 4 // the file of this response has been opened: close it
+	TypeAck     Type = 4 // the file of this response has been opened: close it; to threads, also: a piece was taken
 )
 
 // The frames that come up, from a worker.
