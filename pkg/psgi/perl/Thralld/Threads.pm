@@ -74,8 +74,13 @@ sub work {
     my ($self) = @_;
     pipe my $ended, my $ends or die "cannot make a pipe: $!\n";
     threads->set_stack_size($self->{stack_size}) if $self->{stack_size};
+    my @threads;
     for my $number (1 .. $self->{threads}) {
-        next if threads->create({context => 'void'}, sub { $self->live($ends) });
+        my $thread = threads->create({context => 'void'}, sub { $self->live($ends) });
+        if ($thread) {
+            push @threads, $thread;
+            next;
+        }
         $self->tell(frame(FAIL, 0, 0, "cannot start thread $number of $self->{threads} (threads): $!"));
         exit 1;
     }
@@ -90,7 +95,7 @@ sub work {
     until (eval { $wait->() }) {
         $self->complain('a signal handler of the app died', $@);
     }
-    $_->join for threads->list;
+    $_->join for @threads;                                                               # and for none of the app's
     return;
 }
 

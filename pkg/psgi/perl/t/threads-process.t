@@ -106,6 +106,19 @@ EOT
     is_deeply([@{$_}[1 .. 3]], [$app, 32, 1 << 20], '$0, no death by SIGPIPE, the stack that was asked for') for @got;
 };
 
+subtest 'a thread of the app that does not end' => sub {
+    my $slot = worker(
+        2,
+        sub {
+            threads->create(sub { sleep 1 while 1 });
+            [200, [], []];
+        }
+    );
+    $slot->call;
+    quit($slot, 2);
+    is($slot->leave, 0, 'does not keep the worker');
+};
+
 subtest 'a signal for which the app has set a handler when it was loaded' => sub {
     my $app = file('signal.psgi', <<'EOT');
         $SIG{USR1} = sub { print STDERR "noted\n" };
