@@ -91,7 +91,8 @@ func decide(v view) decision {
 	case v.target != 0 && c.current < v.wanted && v.free > 0 && !c.unburied:
 		do, due = spawnOne, later(v.spawned.Add(v.interval), v.notBefore)
 	}
-	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && !(v.swift && do == spawnOne) {
+	swift := v.swift && do == spawnOne
+	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && !swift {
 		do, due = wait, c.lingers // one has to go first: an event, or the end of its lingering
 	}
 	if do != wait && !v.now.Before(due) {
@@ -165,7 +166,8 @@ func (v view) surplus(c count) (at int, ok bool) {
 	crowded := v.trialWaits(c) || c.ready > v.wanted+1
 	for i, m := range v.members {
 		old := m.generation != v.target
-		if m.state != ready || m.generation == v.candidate || !old && !m.spent && !(m.due && crowded) {
+		may := old || m.spent || m.due && crowded
+		if m.state != ready || m.generation == v.candidate || !may {
 			continue
 		}
 		if at < 0 || v.goesBefore(m, v.members[at]) {

@@ -53,16 +53,6 @@ func (g *generation) close() {
 	}
 }
 
-// generation returns the living one of that number, or nil.
-func (s *Supervisor) generation(number int) *generation {
-	for _, g := range s.generations {
-		if g.number == number {
-			return g
-		}
-	}
-	return nil
-}
-
 // free counts the slots of a generation that have no worker.
 func (s *Supervisor) free(g *generation) int {
 	if g == nil {

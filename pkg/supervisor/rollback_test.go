@@ -96,7 +96,7 @@ func TestRollbackToAGenerationOfWhichNothingIsLeft(t *testing.T) {
 	for _, pid := range old {
 		_ = unix.Kill(pid, unix.SIGKILL) // if it has not been retired yet
 	}
-	c.rolledBack(roll)
+	_ = c.rolledBack(roll)
 	c.expectStable()
 }
 

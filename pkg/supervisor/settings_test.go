@@ -46,9 +46,8 @@ func TestSettingsChangeWhileWorkersRun(t *testing.T) {
 	c.set.settings.Workers, c.set.settings.MaxRequests = 1, 5
 	c.Configure(c.set.settings)
 	c.await("worker exited", 2)
-	last := 0
 	for range 20 {
-		if _, last = c.count("/"); last > 5 {
+		if _, last := c.count("/"); last > 5 {
 			t.Fatalf("a worker has run %d requests", last)
 		}
 	}

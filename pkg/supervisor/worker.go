@@ -170,12 +170,15 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 		level = zap.DebugLevel
 	case w.cause == causeFailedToBoot:
 		level = zap.ErrorLevel
-	case w.cause == causeCrashed, w.cause == causeOverran, len(lost) > 0:
+	case w.cause == causeCrashed, w.cause == causeOverran:
 		level = zap.WarnLevel
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		level = min(level, s.loudness(w.generation))
 		fields = append(fields, zap.Int("failures", w.generation.failures), zap.Strings("last_lines", last))
+	}
+	if len(lost) > 0 {
+		level = max(level, zap.WarnLevel) // a request that is lost is always told
 	}
 	if w.message != "" {
 		fields = append(fields, zap.String("error", w.message))
