@@ -16,18 +16,14 @@ sub new {
     my $self = bless {owner => $$, visitors => []}, $class;
     my ($url, $one_each) = ($daemon->url($option{target}), $option{one_each});
     for (1 .. $option{count} // 2) {
-        pipe my $ours,   my $theirs or croak "make a pipe: $!";
-        pipe my $ending, my $end or croak "make a pipe: $!";
+        pipe my $ours, my $theirs or croak "make a pipe: $!";
         my $pid = fork // croak "fork: $!";
         if (!$pid) {
-            close $ours;
-            close $_ for $end, map { $_->{end} } @{$self->{visitors}};
-            visit($url, $one_each, $theirs, $ending);
+            visit($url, $one_each, $theirs, $self->{owner});
             POSIX::_exit(0);
         }
         close $theirs;
-        close $ending;
-        push @{$self->{visitors}}, {pid => $pid, told => $ours, end => $end};
+        push @{$self->{visitors}}, {pid => $pid, told => $ours};
     }
 
     # Each says when it has had its first answer.
@@ -35,23 +31,23 @@ sub new {
     return $self;
 }
 
-# visit asks again and again on a kept connection, until the test ends it, or the test has ended. POST,
+# visit asks again and again on a kept connection, until the test ends it by TERM, or has ended. POST,
 # as HTTP::Tiny would ask again by itself where a GET was not answered.
 sub visit {
-    my ($url, $one_each, $tell, $ending) = @_;
-    alarm 120;
+    my ($url, $one_each, $tell, $test) = @_;
+    my $ended = 0;
+    local $SIG{TERM} = sub { $ended = 1 };
     my $client = HTTP::Tiny->new(timeout => $SECONDS, keep_alive => !$one_each, proxy => undef, http_proxy => undef);
-    my (%status, %body, %wrong);
-    $ending->blocking(0);
-    my $count = 0;
-    until (defined sysread $ending, my $nothing, 1) {
+    my %seen   = map { $_ => {} } qw(status body wrong);
+    my $count  = 0;
+    until ($ended || getppid != $test) {
         my $response = $client->post($url);
-        $status{$response->{status}}++;
-        $body{$response->{content}}++ if $response->{status} == 200;
-        $wrong{substr $response->{content}, 0, 200}++ if $response->{status} != 200;
-        syswrite $tell, q{.} if !$count++;
+        my ($status, $content) = @{$response}{qw(status content)};
+        $seen{status}{$status}++;
+        $seen{$status == 200 ? 'body' : 'wrong'}{substr $content, 0, 200}++;
+        syswrite $tell, "\n" if !$count++;
     }
-    syswrite $tell, JSON::PP::encode_json({status => \%status, body => \%body, wrong => \%wrong});
+    syswrite $tell, JSON::PP::encode_json(\%seen);
     return;
 }
 
@@ -59,7 +55,7 @@ sub leave {
     my ($self) = @_;
     my %all = (status => {}, body => {}, wrong => {});
     for my $visitor (splice @{$self->{visitors}}) {
-        close $visitor->{end};
+        kill TERM => $visitor->{pid};
         my $text = do { local $/ = undef; readline $visitor->{told} };
         waitpid $visitor->{pid}, 0;
         my $seen = JSON::PP::decode_json($text // q{});
