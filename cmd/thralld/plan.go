@@ -90,8 +90,8 @@ func resolved(path string) string {
 	if !filepath.IsAbs(path) {
 		return path
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
 	}
 	return path
 }

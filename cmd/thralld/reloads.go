@@ -112,7 +112,7 @@ func (d *daemon) follow(r *reload) {
 
 // conclude notes and logs how a reload has ended.
 func (d *daemon) conclude(r *reload, err error) {
-	outcome := outcomeOf(err)
+	outcome := outcomeName(err)
 	var began time.Time
 	generation := 0
 	d.records.change(r.record, func(c *control.Reload) {
@@ -138,7 +138,7 @@ func (d *daemon) conclude(r *reload, err error) {
 	close(r.done)
 }
 
-func outcomeOf(err error) string {
+func outcomeName(err error) string {
 	var back *supervisor.RolledBackError
 	var superseded *supervisor.SupersededError
 	switch {

@@ -23,6 +23,7 @@ var types = map[string]psgi.Type{
 	"READY": psgi.TypeReady, "HEAD": psgi.TypeHead, "BODY": psgi.TypeBody, "INFO": psgi.TypeInfo,
 	"IDLE": psgi.TypeIdle, "LOG": psgi.TypeLog, "FAIL": psgi.TypeFail,
 	"BOOT": psgi.TypeBoot, "SPAWN": psgi.TypeSpawn, "LOADED": psgi.TypeLoaded, "SPAWNED": psgi.TypeSpawned,
+	"CALIBRATE": psgi.TypeCalibrate, "LAYOUT": psgi.TypeLayout,
 }
 
 var flags = map[string]psgi.Flags{
@@ -232,7 +233,7 @@ func TestGoldenFramesAreMade(t *testing.T) {
 			if got, err = psgi.AppendRequest(nil, g.ID, &r); err != nil {
 				t.Errorf("%s: %v", g.Name, err)
 			}
-		case "QUIT", "CANCEL", "ACK", "SPAWN":
+		case "QUIT", "CANCEL", "ACK", "SPAWN", "CALIBRATE":
 			got = psgi.AppendFrame(nil, types[g.Type], g.flags(), g.ID, []byte(g.Payload))
 		case "BOOT":
 			got = psgi.AppendBoot(nil, &psgi.Boot{

@@ -154,7 +154,9 @@ func (s *stream) end(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	if s.err == nil { // the first reason is the true one
+		s.err = err
+	}
 	wake(s.more)
 }
 

@@ -27,6 +27,8 @@
 //     slot's reader, which is woken, takes in what is left (drained).
 //   - The worker's end of a slot is shared with the worker, also its file status
 //     flags: it must stay blocking, and is only read with MSG_DONTWAIT.
+//   - A worker with threads has no first request: what is known of its requests
+//     is kept for each call, and only what may still be unread for the slot.
 //   - PR_SET_CHILD_SUBREAPER is a property of the process: two supervisors in one
 //     process share it.
 package supervisor

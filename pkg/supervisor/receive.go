@@ -251,13 +251,14 @@ func (d *dispatcher) admit(s *slot, dead <-chan struct{}, limit int) {
 	d.feed()
 }
 
-// withdraw sends nothing more to a slot. Its worker finishes what it has read, and,
-// as there is no other to do it once all have been stopped, what it has been sent.
+// withdraw sends nothing more to a slot. Its worker finishes what it has read. What
+// it has only been sent it finishes, too, if it was sent as much as it may run, or
+// all have been stopped and there is no other to do it.
 func (d *dispatcher) withdraw(s *slot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ready = false
-	if !d.stopped {
+	if !d.stopped && !s.exhausted() {
 		d.hold(s)
 		d.feed()
 	}

@@ -27,12 +27,17 @@ func (d *dispatcher) configure(o *Settings) {
 }
 
 // limit says how many requests the worker of a slot may be sent; 0: any number. The
-// supervisor is told a few requests before the last one.
-func (d *dispatcher) limit(s *slot, limit int) {
+// supervisor is told a few requests before the last one. One that has been sent as
+// many already goes on without a limit until it is replaced: that is what over says.
+func (d *dispatcher) limit(s *slot, limit int) (over bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.limit = limit
+	if over = s.exhausted(); over {
+		s.limit = 0
+	}
 	d.checkLimit(s)
+	return over
 }
 
 // checkLimit wakes the supervisor when a worker is near its limit.

@@ -23,7 +23,7 @@ use constant WINDOW => 3;
 use constant FRESH => 64;
 
 # How many seconds a thread waits for its file to be opened; and until it looks
-# again at what others read for it.
+# again, whatever it waits for.
 use constant {PATIENCE => 2, GLANCE => 0.02};
 
 # How many bytes of log a thread writes at a time, so that they stay in one piece.
@@ -69,13 +69,18 @@ sub shared_env {
 }
 
 # work starts the threads, says that the worker is ready, and waits for their end:
-# in a read, so that handlers of signals run, which perl runs in this thread only.
+# in a read, so that handlers of signals run, most of which come to this thread.
 sub work {
     my ($self) = @_;
     pipe my $ended, my $ends or die "cannot make a pipe: $!\n";
     threads->set_stack_size($self->{stack_size}) if $self->{stack_size};
+    my @threads;
     for my $number (1 .. $self->{threads}) {
-        next if threads->create({context => 'void'}, sub { $self->live($ends) });
+        my $thread = threads->create({context => 'void'}, sub { $self->live($ends) });
+        if ($thread) {
+            push @threads, $thread;
+            next;
+        }
         $self->tell(frame(FAIL, 0, 0, "cannot start thread $number of $self->{threads} (threads): $!"));
         exit 1;
     }
@@ -83,12 +88,14 @@ sub work {
     $self->tell(frame_process(READY, 0, $$));
 
     my $left = $self->{threads};
-    while ($left > 0) {
-        my $bytes = '';
-        eval { read_frame($ended, $bytes); 1 } or $self->complain('a signal handler of the app died', $@);
-        $left -= length $bytes;    # each thread writes one
+    my $wait = sub {
+        while ($left > 0 && read_frame($ended, my $bytes)) { $left -= length $bytes }    # each thread writes one
+        return 1;
+    };
+    until (eval { $wait->() }) {
+        $self->complain('a signal handler of the app died', $@);
     }
-    $_->join for threads->list;
+    $_->join for @threads;                                                               # and for none of the app's
     return;
 }
 
@@ -141,8 +148,9 @@ sub next_frame {
     my $got = read_frame($self->{socket}, $frame);
     lock %{$shared};
     delete $shared->{idle}{$number};
+    threads::shared::cond_broadcast($shared) if !%{$shared->{idle}};    # who waits has to read for itself
     return \$frame if $got;
-    $shared->{quit} = 1;    # the Go process is gone
+    $shared->{quit} = 1;                                                # the Go process is gone
     return;
 }
 
@@ -168,8 +176,8 @@ sub serve {
 sub settle {
     my ($self, $id) = @_;
     my $deadline = time + PATIENCE;
-    $self->attend;
-    $self->await until $self->acked($id) || time > $deadline;
+    my $acked    = $self->{shared}{acked};
+    $self->await(sub { $acked->{$id} || time > $deadline });
     return $self->close_body(delete $self->{held}{$id});
 }
 
@@ -179,9 +187,9 @@ sub tell {
     my ($self, $frame) = @_;
     my ($type, $flags, $id) = frame_header($frame);
     if ($type == BODY && !($flags & END_RESPONSE)) {
-        until ($self->cancelled($id) || $self->{pieces} - $self->acked($id) < WINDOW) {
-            $self->await;
-        }
+        my ($running, $acked) = @{$self->{shared}}{qw(running acked)};
+        $self->end_fork;
+        $self->await(sub { $running->{$id} || $self->{pieces} - ($acked->{$id} || 0) < WINDOW });
         $self->{pieces}++;
     }
     return $self->SUPER::tell($frame);
@@ -239,6 +247,7 @@ sub attend {
         $self->orphaned if !length $next;
         last if (frame_header($next))[0] == REQUEST;
         defined recv $self->{socket}, my $frame, MAX_FRAME, MSG_DONTWAIT or last;
+        last if length $frame < 8;
         my ($type, undef, $id) = frame_header($frame);
         if ($type == REQUEST) { push @{$shared->{early}}, $frame }
         else                  { $self->obey($type, $id) }
@@ -247,26 +256,26 @@ sub attend {
     return $count;
 }
 
-# await returns when there may be news, at the latest after a GLANCE: in the
-# socket, or from an idle thread, which reads it first.
+# await obeys what comes until a condition is met, which is asked with all that is
+# shared locked. As long as a thread is idle, that one reads, and wakes this one.
 sub await {
-    my ($self) = @_;
+    my ($self, $met) = @_;
     my $shared = $self->{shared};
-    {
-        lock %{$shared};
-        return threads::shared::cond_timedwait($shared, time + GLANCE) if %{$shared->{idle}};
+    vec(my $socket = '', fileno $self->{socket}, 1) = 1;
+    while (1) {
+        $self->attend;
+        {
+            lock %{$shared};
+            until ($met->()) {
+                last if !%{$shared->{idle}};
+                threads::shared::cond_timedwait($shared, time + GLANCE);
+            }
+            return if $met->();
+        }
+        next if select(my $readable = $socket, undef, undef, GLANCE) <= 0 || $self->attend;
+        sleep 0.001;    # a request: the thread that will read it is on its way
     }
-    vec(my $readable = '', fileno $self->{socket}, 1) = 1;
-    return if select($readable, undef, undef, GLANCE) <= 0;
-    sleep 0.001 if !$self->attend;    # a request: the thread that will read it is on its way
     return;
-}
-
-sub acked {
-    my ($self, $id) = @_;
-    my $shared = $self->{shared};
-    lock %{$shared};
-    return $shared->{acked}{$id} || 0;
 }
 
 sub cancelled {
@@ -294,6 +303,8 @@ another thread than the one that runs it: what it says is shared.
 
 What is perl's own rule in threads: C<exit> in one ends the process, without its
 C<END> blocks; handlers of signals run in the first thread, which runs no
-request; and C<alarm> belongs to the process, which it ends.
+request, unless the kernel chooses another; C<alarm> belongs to the process,
+which it ends; and what programs that the app runs see of C<%ENV> is what it was
+when the app was loaded.
 
 =cut
