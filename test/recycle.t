@@ -7,7 +7,7 @@ use lib 'test/lib';
 use Connection;
 use Cwd qw(abs_path);
 use Gate;
-use List::Util qw(max min sum);
+use List::Util qw(max min);
 use Site;
 use Test::More;
 use Visitors;
@@ -15,10 +15,9 @@ use Visitors;
 my $app = sprintf <<'END', abs_path('test/lib');
 use lib '%s';
 use Gate;
-my (@grown, $served);
+my @grown;
 sub {
     my ($env) = @_;
-    $served++;
     Gate::wait_at($env) if $env->{HTTP_X_GATE};
     push @grown, 'x' x 1e6 for 1 .. $env->{QUERY_STRING} || 0;
     return [200, ['Content-Type' => 'text/plain'], [$$]];
@@ -56,8 +55,6 @@ sub wait_for_recycled {
     return $site->daemon->wait_for_log(sub { ($_[0]{cause} // q{}) eq 'recycled' && !--$count });
 }
 
-# capacity is how many workers there were to serve after each event of the log: those that are ready and
-# have not been told that they are not needed any more.
 subtest 'after so many requests, and not one more, whatever the load' => sub {
     my $site     = site(qw(--workers=2 --max-reqs-per-child=40));
     my @visitors = map { Visitors->new($site->daemon, count => 2, one_each => $_) } 0, 1;
@@ -78,6 +75,15 @@ subtest 'requests count, not connections' => sub {
     my $site = site(qw(--workers=1 --max-reqs-per-child=10));
     my ($count, @order) = served_by($site, 35);
     is_deeply [map { $count->{$_} } @order], [10, 10, 10, 5], 'on one connection';
+};
+
+subtest 'one request a worker, under load' => sub {
+    my $site     = site(qw(--workers=2 --max-reqs-per-child=1));
+    my $visitors = Visitors->new($site->daemon, count => 3);
+    wait_for_recycled($site, 20);
+    my $seen = $visitors->leave;
+    is_deeply [keys %{$seen->{status}}], [200], 'no request failed' or diag explain $seen;
+    is max(values %{$seen->{body}}), 1, 'and each has its own worker';
 };
 
 subtest 'the successor is there before a worker goes' => sub {
