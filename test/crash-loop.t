@@ -47,8 +47,9 @@ sub seconds {
 
 sub duration {
     my ($text) = @_;
-    my ($number, $unit) = $text =~ /\A([\d.]+)(µs|ms|s)\z/ or die "what is $text?\n";
-    return $number * {'µs' => 1e-6, ms => 1e-3, s => 1}->{$unit};
+    state $second = {"\x{b5}s" => 1e-6, ms => 1e-3, s => 1};
+    my ($number, $unit) = $text =~ /\A([\d.]+)(\D+)\z/;
+    return $number * $second->{$unit};
 }
 
 # delays are the times from the end of one worker to the birth of the next.
@@ -65,17 +66,19 @@ subtest 'a worker that cannot load any more' => sub {
     $site->remove('needed');
     kill KILL => $pid;
     my @failures = failures($site, 6);
-    is_deeply [map { $_->{cause} } @failures], ['crashed', ('failed to boot') x 5], 'is tried again and again';
-    is_deeply [map { $_->{failures} } @failures], [1 .. 6], 'failures in a row are counted';
+    is_deeply [map { $_->{cause} } @failures],    ['crashed', ('failed to boot') x 5], 'is tried again and again';
+    is_deeply [map { $_->{failures} } @failures], [1 .. 6],                            'failures in a row are counted';
     my @delays = delays(@failures);
     my $least  = 0.05;
+
     for my $delay (@delays) {
         cmp_ok $delay, '>', $least - $DUE, sprintf 'not before %.2f s', $least;
         $least *= 2;
     }
     my @told = grep { $_->{level} eq 'error' } $site->daemon->log_events;
     is_deeply [map { $_->{msg} } @told], ['worker exited', 'workers keep failing', 'worker exited'],
-        'the log tells it until it is clear that it goes on' or diag explain \@told;
+        'the log tells it until it is clear that it goes on'
+        or diag explain \@told;
     like $told[1]{error}, qr/cannot do without the file needed/, 'in the words of Perl';
     ok $told[1]{next_attempt_in}, 'and when it is tried again';
 
@@ -88,7 +91,7 @@ subtest 'a worker that cannot load any more' => sub {
     $site->save('needed', q{});
     $site->wait_for_status(sub { $_[0]{healthy} });
     is $site->ask('/')->response->{status}, 200, 'when the cause is gone it recovers';
-    is $site->daemon->stop, 0, 'and ends well';
+    is $site->daemon->stop,                 0,   'and ends well';
 };
 
 subtest 'err_respawn_interval is the least delay' => sub {
@@ -111,8 +114,8 @@ subtest 'workers that die while they serve' => sub {
     is $site->logged('workers keep failing'), 1, 'once';
     is_deeply [map { $_->{level} } @failures], [('warn') x 4], 'and each request that was lost';
     my $status = $site->status;
-    like $status->{problem}, qr/exited with status 7.*a last <word>/s, 'the status has them, too';
-    like +($site->command('status'))[1], qr/^problem\n    .*\n    a last <word>$/m, 'for people as well';
+    like $status->{problem},              qr/exited with status 7.*a last <word>/s,  'the status has them, too';
+    like + ($site->command('status'))[1], qr/^problem\n    .*\n    a last <word>$/m, 'for people as well';
     is $site->ask('/')->response->{status}, 200, 'other requests are served as soon as there is a worker';
 };
 

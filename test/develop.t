@@ -49,16 +49,26 @@ sub is_at_once {
 
 subtest 'whatever is saved, the next answer is new' => sub {
     my $site = site('-r');
-    is_at_once($site, 'the app', sub { $site->save('app.psgi', app('app2')) }, 'app2 foo1');
+    is_at_once($site, 'the app',        sub { $site->save('app.psgi',   app('app2')) },    'app2 foo1');
     is_at_once($site, 'a module of it', sub { $site->save('lib/Foo.pm', module('foo2')) }, 'app2 foo2');
-    is_at_once($site, 'the app, by a new file in its place', sub { $site->replace('app.psgi', app('app3')) }, 'app3 foo2');
+    is_at_once(
+        $site,
+        'the app, by a new file in its place',
+        sub { $site->replace('app.psgi', app('app3')) },
+        'app3 foo2'
+    );
     is_at_once($site, 'a module, the same way', sub { $site->replace('lib/Foo.pm', module('foo3')) }, 'app3 foo3');
     $site->save('lib/Bar/Baz.pm', "package Bar::Baz;\nsub text { 'baz' }\n1;\n");
     is_at_once(
-        $site, 'a module in a new folder',
+        $site,
+        'a module in a new folder',
         sub { $site->save('app.psgi', "use lib 'lib';\nuse Bar::Baz;\nsub { @REPLY [Bar::Baz::text()]] }\n") }, 'baz'
     );
-    is_at_once($site, 'what is in it', sub { $site->save('lib/Bar/Baz.pm', "package Bar::Baz;\nsub text { 'new' }\n1;\n") }, 'new');
+    is_at_once(
+        $site,
+        'what is in it',
+        sub { $site->save('lib/Bar/Baz.pm', "package Bar::Baz;\nsub text { 'new' }\n1;\n") }, 'new'
+    );
 };
 
 subtest 'ten edits, and how long each took' => sub {
@@ -78,8 +88,9 @@ subtest '-R names further folders' => sub {
         files => {'app.psgi' => "$read sub { @REPLY [\$text]] }", 'other/text' => "one\n", 'templates/x' => q{}}
     );
     $site->start(['-R', 'other,templates', $site->path('app.psgi')]);
-    is_at_once($site, 'the first',  sub { $site->save('other/text', "two\n") },                                         'two');
-    is_at_once($site, 'the second', sub { $site->save('other/text', "three\n"); $site->save('templates/x', 'changed') }, 'three');
+    is_at_once($site, 'the first', sub { $site->save('other/text', "two\n") }, 'two');
+    is_at_once($site, 'the second',
+        sub { $site->save('other/text', "three\n"); $site->save('templates/x', 'changed') }, 'three');
     is_at_once($site, 'and the app', sub { $site->save('app.psgi', "$read sub { @REPLY [uc \$text]] }") }, 'THREE');
 };
 
@@ -92,7 +103,8 @@ subtest 'a broken edit is shown in the browser, until the next good one' => sub 
     my $page = $site->ask('/any/path')->response;
     is $page->{status}, 500, 'the status';
     is_deeply $page->{fields}{'content-type'}, ['text/html; charset=utf-8'], 'for a browser';
-    like $page->{body}, qr/syntax error at \Q$path\E line 2, near &#34;[.] ;/, 'Perl says what and where, and nothing of it is taken for HTML';
+    like $page->{body}, qr/syntax error at \Q$path\E line 2, near &#34;[.] ;/,
+        'Perl says what and where, and nothing of it is taken for HTML';
     my $event = $site->daemon->wait_for_log(qr/"msg":"reload failed/);
     is $event->{level}, 'error', 'the log has it, too';
     like $event->{error}, qr/syntax error at \Q$path\E line 2/, 'in full';
@@ -128,8 +140,8 @@ subtest 'an app that is removed and comes back' => sub {
         $site->wait_for_next(qr/\Areload failed/, sub { $site->remove('app.psgi') });
         my $path = $site->path('app.psgi');
         my $body = $site->body('/');
-        if ($env eq 'development') { like $body, qr/\Q$path\E/, 'the page names it' }
-        else                       { is $body, 'app1 foo1', 'in deployment the old code answers' }
+        if   ($env eq 'development') { like $body, qr/\Q$path\E/, 'the page names it' }
+        else                         { is $body,   'app1 foo1',   'in deployment the old code answers' }
         is_at_once($site, 'back again', sub { $site->save('app.psgi', app('back')) }, 'back foo1');
         is $site->daemon->stop, 0, 'the daemon lives and ends well';
     }
@@ -138,15 +150,20 @@ subtest 'an app that is removed and comes back' => sub {
 # An app that waits at the fifo "hold" while it loads, as long as there is one.
 sub slow_app {
     my ($text) = @_;
-    return "if (-e 'hold') { print {*STDERR} \"loading $text\\n\"; open my \$hold, '<', 'hold'; readline \$hold }\n" . app($text);
+    return "if (-e 'hold') { print {*STDERR} \"loading $text\\n\"; open my \$hold, '<', 'hold'; readline \$hold }\n"
+        . app($text);
 }
 
 subtest 'what is saved while the app loads is not missed' => sub {
     my $site = site('-r');
     mkfifo $site->path('hold'), oct 600 or die "mkfifo: $!\n";
     $site->wait_for_next('loading slow', sub { $site->save('app.psgi', slow_app('slow')) });
-    is_at_once($site, 'the next one, although the one before it never ends', sub { $site->save('app.psgi', app('next')) },
-        'next foo1');
+    is_at_once(
+        $site,
+        'the next one, although the one before it never ends',
+        sub { $site->save('app.psgi', app('next')) },
+        'next foo1'
+    );
 };
 
 subtest 'nor while it loads for the first time' => sub {

@@ -49,7 +49,8 @@ sub busy {
     my $client  = $site->ask('/', $gate->field);
     my $request = $gate->wait_for_app->{request_id};
     my ($pid)   = map { $_->{pid} } grep {
-        grep { $_->{request_id} eq $request } @{$_->{doing}}
+        grep { $_->{request_id} eq $request }
+            @{$_->{doing}}
     } @{$site->status->{worker_list}};
     return ($pid, $client, $gate);
 }

@@ -67,8 +67,8 @@ subtest 'after so many requests, and not one more, whatever the load' => sub {
     is_deeply [keys %status], [200], 'no request failed' or diag explain \%status;
     cmp_ok max(values %served), '<=', 40, 'no worker has run more';
     is_deeply [grep { $_->{limit} ne 'requests' } recycled($site)], [], 'the log names the limit';
-    is_deeply [grep { $_->{requests_lost} } recycled($site)], [], 'and nothing is lost';
-    is_deeply [$site->logged(qr/fail|kill/)], [], 'all of them ended in peace';
+    is_deeply [grep { $_->{requests_lost} } recycled($site)],       [], 'and nothing is lost';
+    is_deeply [$site->logged(qr/fail|kill/)],                       [], 'all of them ended in peace';
 };
 
 subtest 'requests count, not connections' => sub {
@@ -118,16 +118,16 @@ subtest 'limits are drawn between min_reqs_per_child and max_reqs_per_child' => 
 for my $none (qw(inf 0)) {
     subtest "max_reqs_per_child = $none: no limit" => sub {
         my $site = site('--workers=1', "--max-reqs-per-child=$none");
-        my ($count) = served_by($site, 1100);    # more than the default
+        my ($count) = served_by($site, 1100);                              # more than the default
         is_deeply [values %{$count}], [1100], 'one worker serves on';
     };
 }
 
 subtest 'a quiet worker is replaced at its age' => sub {
-    my $site     = site(qw(--workers=2 --max-lifetime=0.5));
-    my @before   = $site->pids;
-    my $gate     = Gate->new($site->daemon);
-    my $client   = $site->ask('/', $gate->field);
+    my $site   = site(qw(--workers=2 --max-lifetime=0.5));
+    my @before = $site->pids;
+    my $gate   = Gate->new($site->daemon);
+    my $client = $site->ask('/', $gate->field);
     $gate->wait_for_app;
     my $visitors = Visitors->new($site->daemon, count => 1);
     is wait_for_recycled($site, 1)->{limit}, 'lifetime', 'without a request';
@@ -145,7 +145,7 @@ subtest 'one that has grown is replaced' => sub {
     is_deeply [@{$event}{qw(pid max_memory)}], [$fat, 60_000_000], 'which worker, and the limit';
     cmp_ok $event->{memory}, '>', 100_000_000, 'and its size';
     my $slim = $site->body('/');
-    isnt $slim, $fat, 'another one serves';
+    isnt $slim,          $fat,  'another one serves';
     is $site->body('/'), $slim, 'and stays';
 };
 

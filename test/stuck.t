@@ -68,13 +68,15 @@ subtest 'its client is told, and its worker is ended' => sub {
     my ($event, $exited) = overran($site, 'GET /hang');
     is $event->{level}, 'warn', 'the daemon has coped';
     my $hanging = $site->daemon->wait_for_log(sub { $_[0]{msg} eq 'hanging' });
-    is_deeply [@{$event}{qw(request_id worker)}], [@{$hanging}{qw(request_id worker)}], 'which request, and which worker';
+    is_deeply [@{$event}{qw(request_id worker)}], [@{$hanging}{qw(request_id worker)}],
+        'which request, and which worker';
     is $exited->{status}, 'killed by signal 15 (SIGTERM)', 'TERM is enough for most';
     $site->wait_until(sub { $site->pids == 2 }, 'the next worker');
     my $seen = $visitors->leave;
     is_deeply [keys %{$seen->{status}}], [200], 'no other client notices' or diag explain $seen;
     my $failed = $site->daemon->wait_for_log(sub { $_[0]{msg} eq 'request failed' });
-    is_deeply [@{$failed}{qw(request_id status target)}], [$hanging->{request_id}, 504, '/hang?a=1'], 'the request is in the log';
+    is_deeply [@{$failed}{qw(request_id status target)}], [$hanging->{request_id}, 504, '/hang?a=1'],
+        'the request is in the log';
     is $site->status->{problem}, q{}, 'it is no failure of the app to live';
 };
 
@@ -97,7 +99,7 @@ subtest 'in the middle of a stream the connection is cut' => sub {
     is_deeply [@{$response}{qw(status body whole)}], [200, 'begun', 0], 'there is no end to it';
     my ($event) = overran($site, 'GET /stream');
     is $site->daemon->wait_for_log(qr/response cut/)->{request_id}, $event->{request_id}, 'the log says so';
-    is $site->ask('/pid')->response->{status}, 200, 'the next request is answered';
+    is $site->ask('/pid')->response->{status},                      200, 'the next request is answered';
 };
 
 subtest 'a cleanup handler has no more time than that' => sub {
@@ -109,9 +111,9 @@ subtest 'a cleanup handler has no more time than that' => sub {
     my $exited  = $site->exited($pid);
     is $exited->{cause}, 'overran', 'its worker is ended';
     my $event = $site->daemon->wait_for_log(sub { $_[0]{msg} eq 'request overran' });
-    is $event->{request_id}, $hanging->{request_id}, 'the log names the request';
-    is $event->{request},    'GET /cleanup',         'and its path';
-    isnt $site->body('/pid'), $pid, 'another one serves';
+    is $event->{request_id},  $hanging->{request_id}, 'the log names the request';
+    is $event->{request},     'GET /cleanup',         'and its path';
+    isnt $site->body('/pid'), $pid,                   'another one serves';
 };
 
 done_testing;

@@ -28,7 +28,12 @@ sub server { my ($site) = @_; return $site->ask('/')->response->{fields}{server}
 subtest 'what needs no new workers changes none' => sub {
     my $site = site("workers = 2\n");
     my @pids = $site->pids;
-    reloaded($site, sub { $site->save('thrall.toml', qq{${BASE}workers = 2\nserver_software = "one"\ntimeout = 7\nmax_queue = 5\n}) });
+    reloaded(
+        $site,
+        sub {
+            $site->save('thrall.toml', qq{${BASE}workers = 2\nserver_software = "one"\ntimeout = 7\nmax_queue = 5\n});
+        }
+    );
     is server($site), 'one', 'the new settings hold';
     is_deeply [$site->pids], \@pids, 'for the workers that are there';
     is $site->logged('rolling'), 0, 'there was no roll';
@@ -72,8 +77,8 @@ subtest 'what changes nothing does nothing' => sub {
     $site->replace('thrall.toml', "${BASE}workers = 2\n");
     $site->save('thrall.toml', "${BASE}workers = 2\n");
     my $done = reloaded($site, sub { $site->save('thrall.toml', "${BASE}workers = 2\nmax_queue = 3\n") });
-    is $done->{msg}, 'reloaded', 'the first change is applied';
-    is $site->logged('reload'), 1, 'and was the only reload';
+    is $done->{msg},            'reloaded', 'the first change is applied';
+    is $site->logged('reload'), 1,          'and was the only reload';
     is_deeply [$site->pids], \@pids, 'of no worker';
 };
 
@@ -82,14 +87,18 @@ subtest 'a file with mistakes changes nothing, and all of them are told' => sub 
     my @pids  = $site->pids;
     my $path  = $site->path('thrall.toml');
     my $event = reloaded(
-        $site, sub { $site->save('thrall.toml', qq{${BASE}workers = "many"\nserver_software = "broken"\ntimout = 3\nport = 99999\n}) }
+        $site,
+        sub {
+            $site->save('thrall.toml',
+                qq{${BASE}workers = "many"\nserver_software = "broken"\ntimout = 3\nport = 99999\n});
+        }
     );
     is $event->{level}, 'error',                                  'somebody must act';
     is $event->{msg},   'reload failed; what ran before runs on', 'and nothing is lost';
     my @mistakes = split /\n/, $event->{error};
     is @mistakes, 3, 'every mistake' or diag $event->{error};
-    like $mistakes[0], qr/\A\Q$path\E:3: workers: got "many"/,      'with file, line and key';
-    like $event->{error}, qr/:5: timout: .*timeout/, 'and with what may have been meant';
+    like $mistakes[0],    qr/\A\Q$path\E:3: workers: got "many"/, 'with file, line and key';
+    like $event->{error}, qr/:5: timout: .*timeout/,              'and with what may have been meant';
     is server($site), 'thralld', 'what is right in the file is not applied alone';
     is_deeply [$site->pids], \@pids, 'workers stay';
     my $reload = $site->status->{last_reload};
@@ -102,16 +111,18 @@ subtest 'a file with mistakes changes nothing, and all of them are told' => sub 
 subtest 'what needs a restart is told' => sub {
     my $site  = site("workers = 2\n");
     my $path  = $site->path('thrall.toml');
-    my $event = reloaded($site, sub { $site->save('thrall.toml', qq{workers = 2\nserver_software = "new"\npid = "new.pid"\n}) });
+    my $event = reloaded($site,
+        sub { $site->save('thrall.toml', qq{workers = 2\nserver_software = "new"\npid = "new.pid"\n}) });
     is $event->{level}, 'error', 'as an error';
-    like $event->{error}, qr/thrall[.]toml:3: pid: to change it to .*new[.]pid" needs a restart/, 'that names key and line';
-    like $event->{error}, qr/watch: to change it to false needs a restart/,                        'each of them';
+    like $event->{error}, qr/thrall[.]toml:3: pid: to change it to .*new[.]pid" needs a restart/,
+        'that names key and line';
+    like $event->{error}, qr/watch: to change it to false needs a restart/, 'each of them';
     is server($site), 'thralld', 'what needs none is not applied alone';
 };
 
 subtest 'Kubernetes: a link to another folder takes the place of ..data' => sub {
     my $site = Site->new(later => 1, files => {'app.psgi' => $APP, '..one/thrall.toml' => $BASE});
-    symlink '..one',              $site->path('..data')      or die "symlink: $!\n";
+    symlink '..one',              $site->path('..data') or die "symlink: $!\n";
     symlink '..data/thrall.toml', $site->path('thrall.toml') or die "symlink: $!\n";
     $site->start(['-c', $site->path('thrall.toml'), $site->path('app.psgi')]);
     for my $name (qw(two three)) {
@@ -124,8 +135,12 @@ subtest 'Kubernetes: a link to another folder takes the place of ..data' => sub 
 
 subtest 'with -r, the app is watched that the file names now' => sub {
     my $site = Site->new(
-        files => {'thrall.toml' => "${BASE}app = \"one/app.psgi\"\nreload = true\n", 'one/app.psgi' => $APP, 'two/app.psgi' => $APP},
-        args  => ['--workers=1'],
+        files => {
+            'thrall.toml'  => "${BASE}app = \"one/app.psgi\"\nreload = true\n",
+            'one/app.psgi' => $APP,
+            'two/app.psgi' => $APP
+        },
+        args => ['--workers=1'],
     );
     reloaded($site, sub { $site->save('thrall.toml', "${BASE}app = \"two/app.psgi\"\nreload = true\n") });
     $site->save('two/app.psgi', q{sub { [200, [], ['edited']] }});
