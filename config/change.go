@@ -45,7 +45,7 @@ func NeedRestart(changed []Key, to *Config) error {
 		if k.Apply == Restart {
 			mistakes = append(mistakes, Mistake{
 				Origin: to.Origin(k.Name), Key: k.Name,
-				Problem: "got " + got(to.Value(k.Name)) + ", which needs a restart; nothing was changed",
+				Problem: "to change it to " + got(to.Value(k.Name)) + " needs a restart; nothing was changed",
 			})
 		}
 	}

@@ -61,8 +61,8 @@ func TestEveryKeyThatNeedsARestartIsNamed(t *testing.T) {
 	from := load(t, "")
 	file := write(t, "watch = true\nworkers = 3\nuser = \"web\"\n")
 	to := load(t, file)
-	want := file + ":1: watch: got true, which needs a restart; nothing was changed\n" +
-		file + ":3: user: got \"web\", which needs a restart; nothing was changed"
+	want := file + ":1: watch: to change it to true needs a restart; nothing was changed\n" +
+		file + ":3: user: to change it to \"web\" needs a restart; nothing was changed"
 	if diff := cmp.Diff(want, NeedRestart(Changes(from, to), to).Error()); diff != "" {
 		t.Error(diff)
 	}

@@ -48,18 +48,24 @@ const brokenPage = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="1">
 <title>The application does not load</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 3em auto; max-width: 60em; padding: 0 1em; color: #222; background: #fff }
-pre { padding: 1em; overflow: auto; white-space: pre-wrap; color: #611; background: #fee; border-left: 4px solid #c33 }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } pre { color: #fcc; background: #311 } }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 56rem; padding: 0 1.5rem; color: #222; background: #fff }
+h1 { font-size: 1.5rem; font-weight: 600; margin: 0 0 1rem }
+pre { font-size: .9rem; margin: 0; padding: 1rem 1.25rem; white-space: pre-wrap; overflow-wrap: anywhere;
+  color: #611; background: #fdf0f0; border-left: 4px solid #c33; border-radius: 4px }
+p { font-size: .9rem; color: #666 }
+@media (prefers-color-scheme: dark) {
+  body { color: #ddd; background: #181818 } pre { color: #fcc; background: #2a1616 } p { color: #999 }
+}
 </style>
 </head>
 <body>
 <h1>The application does not load</h1>
 <pre>%s</pre>
-<p>Correct it and save: thralld loads it again by itself. The code of before is kept aside meanwhile.</p>
+<p>Correct it and save: thralld loads it again by itself, and this page follows. Until then no request reaches the application.</p>
 </body>
 </html>
 `

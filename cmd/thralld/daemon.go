@@ -33,6 +33,8 @@ type daemon struct {
 
 	changing sync.Mutex // held while a configuration is being put in force
 	latest   *reload    // the last one that began a roll; guarded by changing
+
+	watching watching
 }
 
 // config is the configuration in force, or nil before there is one.

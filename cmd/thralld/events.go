@@ -2,23 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
 	"go.uber.org/zap"
-
-	"github.com/thralld/thralld/config"
-	"github.com/thralld/thralld/pkg/watch"
 )
 
 // A wish is a reload that somebody wants.
 type wish struct {
-	why  string
-	what scope
-	room int // for how many workers, of the configuration in force; 0: it is read again
+	why   string
+	what  scope
+	room  int  // for how many workers, of the configuration in force; 0: it is read again
+	saved bool // a developer has saved something: an app that is being loaded is out of date
 }
 
 // wishes holds at most one wish: what comes while one waits is one with it, so that
@@ -26,8 +23,12 @@ type wish struct {
 type wishes struct {
 	mu      sync.Mutex
 	waiting *wish
-	come    chan struct{} // capacity one
+	give    context.CancelCauseFunc // gives the wish up that is being fulfilled; nil: there is none
+	come    chan struct{}           // capacity one
 }
+
+// errOutdated is the error of a reload that was given up for what was saved later.
+var errOutdated = errors.New("something was saved while the app was being loaded")
 
 func newWishes() *wishes { return &wishes{come: make(chan struct{}, 1)} }
 
@@ -40,18 +41,35 @@ func (w *wishes) add(next wish) {
 	case next.what == newCode && next.room == 0:
 		*w.waiting = next
 	}
+	if next.saved && w.give != nil {
+		w.give(errOutdated)
+	}
 	select {
 	case w.come <- struct{}{}:
 	default:
 	}
 }
 
-func (w *wishes) take() wish {
+// take returns the wish that waits, and the context in which it is to be fulfilled;
+// false: there is none, as it came in time to be part of the one before.
+func (w *wishes) take(ctx context.Context) (context.Context, wish, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.waiting == nil {
+		return ctx, wish{}, false
+	}
 	next := *w.waiting
 	w.waiting = nil
-	return next
+	ctx, w.give = context.WithCancelCause(ctx)
+	return ctx, next, true
+}
+
+// fulfilled ends what take has begun.
+func (w *wishes) fulfilled() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.give(nil)
+	w.give = nil
 }
 
 // fulfil makes one reload after the other until ctx is done.
@@ -59,22 +77,19 @@ func (d *daemon) fulfil(ctx context.Context) {
 	for {
 		select {
 		case <-d.wishes.come:
-			next := d.wishes.take()
-			d.reload(ctx, next, nil)
+			if loading, next, ok := d.wishes.take(ctx); ok {
+				d.reload(loading, next, nil)
+				d.wishes.fulfilled()
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// run does what signals and changed files ask for. It returns when a stop has been
+// run does what signals and wishes ask for. It returns when a stop has been
 // asked for, or with the error of a listener that has failed.
 func (d *daemon) run(ctx context.Context) error {
-	file, tree, err := d.watchFiles()
-	if err != nil {
-		d.log.Error("files are not watched", zap.Error(err))
-	}
-	defer closeWatchers(file, tree)
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	reloads.Go(func() { d.fulfil(ctx) })
@@ -89,10 +104,6 @@ func (d *daemon) run(ctx context.Context) error {
 			return err
 		case s := <-d.in.stop.others:
 			d.heed(s)
-		case <-changes(file):
-			d.wishes.add(wish{why: "thrall.toml has changed"})
-		case change := <-changes(tree):
-			d.wishes.add(wish{why: "changed: " + strings.Join(change.Paths, ", "), what: newCode})
 		}
 	}
 }
@@ -106,48 +117,6 @@ func (d *daemon) heed(s os.Signal) {
 		d.adjust(1)
 	case syscall.SIGTTOU:
 		d.adjust(-1)
-	}
-}
-
-// watchFiles watches what the configuration in force names; nil: not watched.
-func (d *daemon) watchFiles() (file, tree *watch.Watcher, err error) {
-	cfg := d.config()
-	options := watch.Options{Log: d.log}
-	if cfg.Watch && cfg.File() != "" {
-		if file, err = watch.File(cfg.File(), options); err != nil {
-			return nil, nil, err
-		}
-	}
-	if developing(cfg) {
-		if tree, err = watch.Tree(sources(cfg), options); err != nil {
-			return file, nil, err
-		}
-	}
-	return file, tree, nil
-}
-
-// sources are the files and folders whose change reloads a developer's app.
-func sources(cfg *config.Config) []string {
-	paths := append(append([]string(nil), cfg.Include...), cfg.ReloadDirs...)
-	if app := appFile(cfg); filepath.IsAbs(app) {
-		paths = append(paths, app, filepath.Join(filepath.Dir(app), "lib"))
-	}
-	return paths
-}
-
-// changes is a watcher's channel; that of none never has anything.
-func changes(w *watch.Watcher) <-chan watch.Change {
-	if w == nil {
-		return nil
-	}
-	return w.Changes()
-}
-
-func closeWatchers(watchers ...*watch.Watcher) {
-	for _, w := range watchers {
-		if w != nil {
-			w.Close()
-		}
 	}
 }
 

@@ -86,7 +86,9 @@ func (d *daemon) reload(ctx context.Context, asked wish, report func(control.Pro
 	if err == nil && asked.room > 0 {
 		d.workers.Adjust(asked.room - next.Workers)
 	}
-	d.showBroken(err)
+	if !errors.Is(err, errOutdated) {
+		d.showBroken(err)
+	}
 	if r.roll == nil {
 		d.conclude(r, err)
 		return r
@@ -142,7 +144,7 @@ func outcomeName(err error) string {
 	switch {
 	case err == nil:
 		return reloadDone
-	case errors.As(err, &superseded):
+	case errors.As(err, &superseded), errors.Is(err, errOutdated):
 		return reloadSuperseded
 	case errors.As(err, &back):
 		return reloadRolledBack

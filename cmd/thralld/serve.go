@@ -97,6 +97,7 @@ func (d *daemon) start(ctx context.Context, cfg *config.Config, who *identity) (
 // end ends the front first, so that the requests it has are answered, and then the
 // workers. What is not done after stop_timeout is cut; a force does it at once.
 func (d *daemon) end() {
+	d.unwatch()
 	cfg := d.config()
 	if cfg == nil { // it never served
 		d.workers.Kill()

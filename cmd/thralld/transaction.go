@@ -33,6 +33,7 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 		return nil, err
 	}
 	defer front.Discard() // does nothing after Commit
+	d.watch(next)         // also if this fails: a later save may mend it
 	candidate, err := d.prepareApp(ctx, next, asked.what == newCode || config.NeedWorkers(changed), asked.room)
 	if err != nil {
 		return nil, err
@@ -90,6 +91,7 @@ func (d *daemon) restore(before, after *config.Config) {
 		d.log.Error("settings of before the reload could not be restored; correct thrall.toml and reload", zap.Error(err))
 		return
 	}
+	d.watch(before)
 	front.Commit()
 	d.inForce(before)
 	d.workers.Configure(supervisorSettings(before))

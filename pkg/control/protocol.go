@@ -44,8 +44,8 @@ type Status struct {
 	App       string    `json:"app"`
 	Listeners []string  `json:"listeners"`
 
-	Healthy bool   `json:"healthy"`
-	Problem string `json:"problem"` // why it is not healthy, or ""
+	Healthy bool   `json:"healthy"` // a worker takes requests
+	Problem string `json:"problem"` // why its workers fail again and again, or ""
 
 	Workers int `json:"workers"` // how many there shall be
 	Waiting int `json:"waiting"` // requests that no worker has yet

@@ -2,7 +2,6 @@ package control
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -16,11 +15,10 @@ import (
 // the daemon, and a table of its workers with what each is doing.
 func (s Status) WriteText(w io.Writer, now time.Time) error {
 	var b bytes.Buffer
-	health := "healthy"
-	if !s.Healthy {
-		health = "not healthy: " + cmp.Or(s.Problem, "no reason given")
+	fmt.Fprintf(&b, "thralld %s, process %d, up %s, %s\n", s.Version, s.PID, age(now.Sub(s.Started)), s.health())
+	if s.Problem != "" {
+		fmt.Fprintf(&b, "problem%s\n", indented("      ", s.Problem))
 	}
-	fmt.Fprintf(&b, "thralld %s, process %d, up %s, %s\n", s.Version, s.PID, age(now.Sub(s.Started)), health)
 	fmt.Fprintf(&b, "app          %s\n", s.App)
 	fmt.Fprintf(&b, "listens on   %s\n", strings.Join(s.Listeners, ", "))
 	for _, g := range s.Generations {
@@ -30,13 +28,33 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "last reload  %s\n", s.LastReload.text(now))
 	}
 	fmt.Fprintf(&b, "requests     %d waiting\n", s.Waiting)
-	fmt.Fprintf(&b, "workers      %d of %d\n", len(s.WorkerList), s.Workers)
+	fmt.Fprintf(&b, "workers      %d of %d ready\n", s.ready(), s.Workers)
 	if len(s.WorkerList) > 0 {
 		b.WriteByte('\n')
 		s.writeWorkers(&b)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+func (s Status) health() string {
+	switch {
+	case !s.Healthy:
+		return "not healthy: no worker is ready"
+	case s.Problem != "":
+		return "serving, but its workers keep failing"
+	}
+	return "healthy"
+}
+
+func (s Status) ready() int {
+	n := 0
+	for _, k := range s.WorkerList {
+		if k.State == "ready" {
+			n++
+		}
+	}
+	return n
 }
 
 // writeWorkers writes a line for each worker, and one more for each further
@@ -79,8 +97,22 @@ func (r Reload) text(now time.Time) string {
 	} else {
 		text += " " + age(now.Sub(r.Ended)) + " ago"
 	}
-	if r.Error != "" { // of several lines, as Perl's are
-		text += ":\n    " + strings.ReplaceAll(strings.TrimSpace(r.Error), "\n", "\n    ")
+	if r.Error != "" {
+		text += ":" + indented(" ", r.Error)
+	}
+	return text
+}
+
+// indented is a message, which may be of several lines as Perl's are: one stands
+// behind what it belongs to, after the gap, several below.
+func indented(gap, message string) string {
+	lines := strings.Split(strings.TrimSpace(message), "\n")
+	if len(lines) == 1 {
+		return gap + printable(lines[0])
+	}
+	text := ""
+	for _, line := range lines {
+		text += "\n    " + printable(strings.ReplaceAll(line, "\t", "    "))
 	}
 	return text
 }
@@ -110,8 +142,8 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%dMiB", (bytes+1<<19)>>20)
 }
 
-// printable keeps what a client of the app has sent, as a path, from speaking to
-// the terminal, and in its line.
+// printable keeps what a client of the app has sent, as a path, and what the app
+// has printed, from speaking to the terminal, and in its line.
 func printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

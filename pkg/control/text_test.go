@@ -19,11 +19,11 @@ func ExampleStatus_WriteText() {
 			{Number: 4, Role: "target", Started: now.Add(-12 * time.Second), TemplatePID: 4810},
 		},
 		WorkerList: []Worker{
-			{Worker: 1, Generation: 3, PID: 4705, State: "busy", AgeSeconds: 7500, Requests: 120411, MemoryBytes: 48 << 20, Doing: []Doing{
+			{Worker: 1, Generation: 3, PID: 4705, State: "ready", AgeSeconds: 7500, Requests: 120411, MemoryBytes: 48 << 20, Doing: []Doing{
 				{RequestID: "a1", Line: "GET /report?year=2025", Seconds: 192.4},
 				{RequestID: "a2", Line: "GET /", Seconds: 0.31},
 			}},
-			{Worker: 4, Generation: 4, PID: 4811, State: "idle", AgeSeconds: 11, Requests: 9, MemoryBytes: 9 << 20},
+			{Worker: 4, Generation: 4, PID: 4811, State: "ready", AgeSeconds: 11, Requests: 9, MemoryBytes: 9 << 20},
 			{Worker: 5, Generation: 4, PID: 4812, State: "booting", AgeSeconds: 1.25},
 		},
 		LastReload: &Reload{Generation: 4, Started: now.Add(-12 * time.Second), Outcome: "running"},
@@ -37,13 +37,26 @@ func ExampleStatus_WriteText() {
 	// generation   4, target, 12s old, template 4810
 	// last reload  generation 4, running for 12s
 	// requests     2 waiting
-	// workers      3 of 3
+	// workers      2 of 3 ready
 	//
 	// WORKER  GENERATION  PID   STATE    AGE   REQUESTS  MEMORY  DOING
-	// 1       3           4705  busy     2h5m  120411    48MiB   GET /report?year=2025 for 3m12s
+	// 1       3           4705  ready    2h5m  120411    48MiB   GET /report?year=2025 for 3m12s
 	//                                                            GET / for 0.3s
-	// 4       4           4811  idle     11s   9         9MiB    -
+	// 4       4           4811  ready    11s   9         9MiB    -
 	// 5       4           4812  booting  1.2s  0         -       -
+}
+
+// A service that limps says so.
+func ExampleStatus_WriteText_limping() {
+	status := Status{Version: "1.0.0", PID: 4700, App: "app.psgi", Listeners: []string{"@web"}, Healthy: true, Problem: "app.psgi: no worker could be forked", Workers: 10}
+	_ = status.WriteText(os.Stdout, time.Time{})
+	// Output:
+	// thralld 1.0.0, process 4700, up 0s, serving, but its workers keep failing
+	// problem      app.psgi: no worker could be forked
+	// app          app.psgi
+	// listens on   @web
+	// requests     0 waiting
+	// workers      0 of 10 ready
 }
 
 // What went wrong stands where it is looked for.
@@ -51,7 +64,8 @@ func ExampleStatus_WriteText_problem() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	status := Status{
 		Version: "1.0.0", PID: 4700, Started: now.Add(-90 * time.Second),
-		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000"}, Problem: "no worker is ready", Workers: 10,
+		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000"}, Workers: 10,
+		Problem: "/srv/app/app.psgi: its process exited with status 7 3ms after it was born; it last printed:\na last word\n",
 		LastReload: &Reload{
 			Generation: 2, Ended: now.Add(-5 * time.Second), Outcome: "failed",
 			Error: "load /srv/app/app.psgi:\nCan't locate Shop.pm in @INC at app.psgi line 3.\n",
@@ -60,13 +74,16 @@ func ExampleStatus_WriteText_problem() {
 	_ = status.WriteText(os.Stdout, now)
 	// Output:
 	// thralld 1.0.0, process 4700, up 1m30s, not healthy: no worker is ready
+	// problem
+	//     /srv/app/app.psgi: its process exited with status 7 3ms after it was born; it last printed:
+	//     a last word
 	// app          /srv/app/app.psgi
 	// listens on   0.0.0.0:5000
 	// last reload  generation 2, failed 5s ago:
 	//     load /srv/app/app.psgi:
 	//     Can't locate Shop.pm in @INC at app.psgi line 3.
 	// requests     0 waiting
-	// workers      0 of 10
+	// workers      0 of 10 ready
 }
 
 func TestPathOfARequestDoesNotSpeakToTheTerminal(t *testing.T) {
