@@ -25,7 +25,7 @@ type progressMeter struct {
 func (m *progressMeter) show(p control.Progress) {
 	text := fmt.Sprintf("%d of %d workers replaced", p.Replaced, p.Workers)
 	if p.Phase == "loading" {
-		text = fmt.Sprintf("loading the app, generation %d", p.Generation)
+		text = "loading the app"
 	}
 	if text == m.last {
 		return

@@ -11,8 +11,8 @@ import (
 
 // A reload of ten workers, some of its steps told twice.
 var roll = []control.Progress{
-	{Generation: 2, Phase: "loading", Workers: 10},
-	{Generation: 2, Phase: "loading", Workers: 10},
+	{Phase: "loading", Workers: 10},
+	{Phase: "loading", Workers: 10},
 	{Generation: 2, Phase: "rolling", Workers: 10},
 	{Generation: 2, Phase: "rolling", Replaced: 3, Workers: 10},
 	{Generation: 2, Phase: "rolling", Replaced: 3, Workers: 10},
@@ -26,7 +26,7 @@ func TestProgressIsALineForEachStep(t *testing.T) {
 		meter.show(p)
 	}
 	meter.end()
-	if diff := cmp.Diff(`loading the app, generation 2
+	if diff := cmp.Diff(`loading the app
 0 of 10 workers replaced
 3 of 10 workers replaced
 10 of 10 workers replaced
@@ -45,7 +45,7 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 	shown := strings.Split(strings.ReplaceAll(text.String(), "\x1b[K", ""), "\r")
 	if diff := cmp.Diff([]string{
 		"",
-		"[------------------------------] loading the app, generation 2",
+		"[------------------------------] loading the app",
 		"[------------------------------] 0 of 10 workers replaced",
 		"[#########---------------------] 3 of 10 workers replaced",
 		"[##############################] 10 of 10 workers replaced\n",

@@ -69,7 +69,10 @@ func (g Generation) text(now time.Time) string {
 }
 
 func (r Reload) text(now time.Time) string {
-	text := fmt.Sprintf("generation %d, %s", r.Generation, r.Outcome)
+	text := r.Outcome
+	if r.Generation != 0 {
+		text = fmt.Sprintf("generation %d, %s", r.Generation, text)
+	}
 	if r.Ended.IsZero() {
 		text += " for " + age(now.Sub(r.Started))
 	} else {

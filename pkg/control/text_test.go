@@ -53,7 +53,7 @@ func ExampleStatus_WriteText_problem() {
 		Version: "1.0.0", PID: 4700, Started: now.Add(-90 * time.Second),
 		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000"}, Problem: "no worker is ready", Workers: 10,
 		LastReload: &Reload{
-			Generation: 2, Ended: now.Add(-5 * time.Second), Outcome: "failed",
+			Ended: now.Add(-5 * time.Second), Outcome: "failed",
 			Error: "load /srv/app/app.psgi:\nCan't locate Shop.pm in @INC at app.psgi line 3.\n",
 		},
 	}
@@ -62,7 +62,7 @@ func ExampleStatus_WriteText_problem() {
 	// thralld 1.0.0, process 4700, up 1m30s, not healthy: no worker is ready
 	// app          /srv/app/app.psgi
 	// listens on   0.0.0.0:5000
-	// last reload  generation 2, failed 5s ago:
+	// last reload  failed 5s ago:
 	//     load /srv/app/app.psgi:
 	//     Can't locate Shop.pm in @INC at app.psgi line 3.
 	// requests     0 waiting
