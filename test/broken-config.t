@@ -97,7 +97,7 @@ subtest 'a file that is not there any more changes nothing' => sub {
     my ($exit, $output) = $daemon->reload;
     is $exit, 1, 'thralld reload says that it failed';
     like $output, qr/thrall[.]toml.*no such file/i, 'and why';
-    $daemon->hup_and_wait;
+    $daemon->reload_by_hup;
     is_deeply running(), $before, 'nothing has changed';
 };
 

@@ -44,10 +44,7 @@ sub addresses {
 
 sub configured_to {
     my (@words) = @_;
-    my $before = $daemon->reloads;
-    $daemon->configure(%toml, listen => [paths(@words)]);
-    my $event = $daemon->wait_for_log(
-        sub { $_[0]{msg} =~ /\Areload(?:ed| failed)/ && --$before < 0 });
+    my $event = $daemon->reload_by(sub { $daemon->configure(%toml, listen => [paths(@words)]) });
     is $event->{msg}, 'reloaded', 'the reload is done' or diag $daemon->log_text;
     is $event->{why}, 'thrall.toml has changed', 'as the file was saved';
     return addresses($daemon->status);

@@ -27,7 +27,7 @@ sub new {
     $files{'thrall.toml'} //= toml(%{delete $option{toml} // {}});
     replace("$folder/$_", $files{$_}) for keys %files;
 
-    my @args   = ('--config=thrall.toml', "--control=$folder/control", @{delete $option{args} // []});
+    my @args   = ("--config=$folder/thrall.toml", "--control=$folder/control", @{delete $option{args} // []});
     my $daemon = $class->SUPER::new(cwd => $folder, %option, args => \@args);
     $daemon->{folder} = $folder;
     return $daemon;
@@ -106,19 +106,30 @@ sub to {
 
 sub hup { my ($self) = @_; return $self->signal('HUP') }
 
-# reloads counts how many reloads have ended.
-sub reloads {
-    my ($self) = @_;
-    return scalar grep { $_->{msg} =~ /\Areload(?:ed| failed| rolled back| superseded)/ } $self->log_events;
+# next_event does something, and waits for an event that is logged from then on.
+sub next_event {
+    my ($self, $do, $wanted, $seconds) = @_;
+    my $until = time + ($seconds // $SECONDS);
+    my $seen  = () = $self->log_lines;
+    $do->();
+    while (1) {
+        my $alive = $self->read_log(0.1);
+        while ($seen < @{$self->{lines}}) {
+            my $event = $self->event_at($seen++);
+            return $event if $wanted->($event);
+        }
+        croak "what was waited for was not logged. The log:\n", $self->log_text if !$alive || time > $until;
+    }
 }
 
-# hup_and_wait returns how the reload ended: the event of the log.
-sub hup_and_wait {
+sub reload_by {
+    my ($self, $do) = @_;
+    return $self->next_event($do, sub { $_[0]{msg} =~ /\Areload(?:ed| failed| rolled back| superseded)/ });
+}
+
+sub reload_by_hup {
     my ($self) = @_;
-    my $before = $self->reloads;
-    $self->hup;
-    return $self->wait_for_log(sub { $_[0]{msg} =~ /\Areload(?:ed| failed| rolled back| superseded)/ && --$before < 0 }
-    );
+    return $self->reload_by(sub { $self->hup });
 }
 
 # ---- its processes ----
@@ -191,10 +202,15 @@ Asks for the status until the sub returns true for it, and returns it.
 
 A L<Connection> to an address that it listens on.
 
-=item hup, hup_and_wait, reloads
+=item next_event($do, $wanted, $seconds)
 
-Sends HUP; does so and waits for the end of that reload, of which the event is returned; counts how many
-reloads have ended.
+Calls the first sub, and returns the first event of the log for which the second one returns true and
+that was not logged before.
+
+=item hup, reload_by($do), reload_by_hup
+
+Sends HUP; does whatever makes the daemon reload, and returns the event that tells how it ended; does so
+by HUP.
 
 =item workers, children
 
