@@ -148,4 +148,29 @@ subtest 'code whose workers die after probation is rolled back' => sub {
 
 is $daemon->stop, 0, 'it ends well';
 
+subtest 'rolled back is to what ran whole, not to a reload that was under way' => sub {
+    my %first = (workers => 3, probation => 0, spawn_interval => '300ms', env => 'first', listen => ['127.0.0.1:0']);
+    my $other = Deployment->new(app => good(1), toml => {%first, spawn_interval => 0}, configured => 1);
+    $other->wait_for_status(sub { $_[0]{stable} && @{$_[0]{worker_list}} == 3 });
+    $other->configure(%first);
+    is $other->reload_by_hup->{msg}, 'reloaded', 'the roll takes its time';
+    my $before = $other->status;
+
+    $other->configure(%first, env => 'second', listen => ['127.0.0.1:0', './second.sock']);
+    $other->next_event(sub { $other->hup }, sub { $_[0]{msg} eq 'rolling' });
+    $other->configure(%first, env => 'third', listen => ['127.0.0.1:0', './third.sock']);
+    $other->write('app.psgi', $DYING . "ualarm 50_000;\n" . good(3));
+    my ($exit, $output) = $other->reload;
+    is $exit, 1, 'the third one fails';
+    like $output, qr/rolled back to generation $before->{target}:/, 'the first one is restored';
+    is_deeply $other->status->{listeners}, $before->{listeners}, 'with its listeners';
+
+    # And so it is what a next reload starts from.
+    $other->write('app.psgi', good(4));
+    $other->configure(%first, env => 'second', listen => ['127.0.0.1:0']);
+    is +($other->reload)[0], 0, 'the next one works';
+    is $other->stop, 0, 'it ends well';
+};
+
+
 done_testing;
