@@ -69,6 +69,16 @@ sub saved {
     return is $event->{msg}, 'reloaded', 'the saved file is applied';
 }
 
+# asking_for_reload runs thralld reload in another process, and returns where its exit status can be read.
+sub asking_for_reload {
+    my ($daemon) = @_;
+    my $pid = open(my $from, '-|') // die "fork: $!\n";
+    return $from if $pid;
+    my ($exit) = $daemon->reload;
+    syswrite STDOUT, "$exit\n" or die "write: $!\n";
+    POSIX::_exit(0);
+}
+
 subtest 'HUP while the app is loaded for the first time' => sub {
     my $folder = File::Temp->newdir;
     my $pipe   = pipe_for("$folder/pipe");
@@ -127,6 +137,29 @@ subtest 'a stop while a reload loads the app' => sub {
     is $daemon->stop, 0, 'ends the daemon';
     cmp_ok time - $began, '<', 8, 'without waiting for it';
     is_deeply [Daemon->processes($folder)], [], 'and leaves nothing behind';
+    is_deeply [grep { $_->{level} =~ /warn|error/ } $daemon->log_events], [], 'nobody has to do anything about that';
+    my ($event) = grep { $_->{msg} eq 'reload given up' } $daemon->log_events;
+    is $event->{error}, 'the server is stopping', 'the log says what became of the reload';
+};
+
+subtest 'a stop in the middle of a roll' => sub {
+    my %toml   = (workers => 3, probation => 0, spawn_interval => '5s');
+    my $daemon = Deployment->new(app => $app, toml => {%toml, spawn_interval => 0});
+    with_workers($daemon, 3);
+    $daemon->configure(%toml);
+    my $event = $daemon->next_event(sub { $daemon->hup }, sub { $_[0]{msg} eq 'rolling' });
+    is $daemon->stop, 0, 'ends the daemon';
+    is_deeply [grep { $_->{level} =~ /warn|error/ } $daemon->log_events], [], 'nobody has to do anything about that';
+    is_deeply [Daemon->processes($daemon->folder)], [], 'nothing is left behind';
+};
+
+subtest 'three who ask for a reload at once all get what they asked for' => sub {
+    my $daemon = Deployment->new(app => $app, toml => {workers => 3, probation => 0, spawn_interval => '100ms'});
+    with_workers($daemon, 3);
+    my @asking = map { asking_for_reload($daemon) } 1 .. 3;
+    is readline($_), "0\n", 'exit status 0' for @asking;
+    is with_workers($daemon, 3)->{target}, 4, 'and the last of three generations runs';
+    is $daemon->stop, 0, 'it ends well';
 };
 
 subtest 'kept connections live on when timeouts change' => sub {

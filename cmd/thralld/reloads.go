@@ -10,6 +10,7 @@ import (
 
 	"github.com/thralld/thralld/config"
 	"github.com/thralld/thralld/pkg/control"
+	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
@@ -130,6 +131,9 @@ func (d *daemon) follow(r *reload) {
 
 // conclude notes and logs how a reload has ended.
 func (d *daemon) conclude(r *reload, err error) {
+	if errors.Is(err, context.Canceled) { // as nothing but a stop ends a reload
+		err = psgi.ErrStopping
+	}
 	outcome := outcomeOf(err)
 	var began time.Time
 	generation := 0
@@ -144,10 +148,12 @@ func (d *daemon) conclude(r *reload, err error) {
 	if generation > 0 {
 		fields = append(fields, zap.Int("generation", generation))
 	}
-	switch outcome {
-	case reloadDone:
+	switch {
+	case outcome == reloadDone:
 		d.log.Info("reloaded", fields...)
-	case reloadSuperseded:
+	case errors.Is(err, psgi.ErrStopping):
+		d.log.Info("reload given up", append(fields, zap.Error(err))...)
+	case outcome == reloadSuperseded:
 		d.log.Info("reload superseded", append(fields, zap.Error(err))...)
 	default:
 		d.log.Error("reload "+outcome+"; what ran before runs on", append(fields, zap.Error(err))...)
