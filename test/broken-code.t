@@ -3,6 +3,7 @@ use 5.014;
 use warnings;
 
 use lib 'test/lib';
+use Connection;
 use Deployment;
 use Load;
 use Test::More;
@@ -117,14 +118,19 @@ subtest 'the next reload to good code works' => sub {
     is $status->{last_reload}{outcome}, 'done', 'and thralld status shows it';
 };
 
+# Each of these versions has a file of its own, as a deployment should: in the place of a worker that is
+# lost in a roll, another one can then be started of the code of before.
 subtest 'code whose workers die after probation is rolled back' => sub {
-    $daemon->configure(%toml, probation => 0, spawn_interval => '300ms');
+    my %rolling = (%toml, probation => 0, spawn_interval => '300ms');
+    $daemon->write('good.psgi',  good(3));
+    $daemon->write('dying.psgi', $DYING . "ualarm 50_000;\n" . good(4));
+    $daemon->configure(%rolling, app => 'good.psgi');
     is + ($daemon->reload)[0], 0, 'the roll takes its time';
     my $before = $daemon->status;
     my $with   = Load->new($daemon, asking => 2);
 
     # Meanwhile the roll waits for spawn_interval: it has not ended when the workers die.
-    $daemon->write('app.psgi', $DYING . "ualarm 50_000;\n" . good(3));
+    $daemon->configure(%rolling, app => 'dying.psgi');
     my ($exit, $output) = $daemon->reload;
     is $exit, 1, 'thralld reload says that it failed';
     like $output,
@@ -140,13 +146,36 @@ subtest 'code whose workers die after probation is rolled back' => sub {
     my @lost    = map { @{$_->{requests_lost} // []} } $daemon->log_events;
     is @{$answers->{failures}}, @lost, 'only what a dying worker was running got lost'
         or diag explain $answers->{failures};
-    like $daemon->get('/')->{content}, qr/\A2 /, 'the old code answers';
-    $daemon->write('app.psgi', good(4));
+    like $daemon->get('/')->{content}, qr/\A3 /, 'the old code answers';
+    $daemon->write('app.psgi', good(5));
+    $daemon->configure(%rolling);
     is + ($daemon->reload)[0], 0, 'and a good one takes its place';
-    like $daemon->get('/')->{content}, qr/\A4 /, 'and answers';
+    like $daemon->get('/')->{content}, qr/\A5 /, 'and answers';
 };
 
 is $daemon->stop, 0, 'it ends well';
+
+subtest 'broken code on disk: a worker that reaches its limit runs on until another can take its place' => sub {
+    my $limit   = 100;
+    my %limited = (workers => 1, max_reqs_per_child => $limit, keepalive_timeout => '60s');
+    my $other   = Deployment->new(app => good(1), toml => \%limited);
+    my $client  = Connection->new($other);
+    my $ask     = sub { $client->get('/'); return $client->response->{body} };
+    my $first   = $ask->();
+    $other->write('app.psgi', "die 'half copied';\n");
+
+    # When a tenth is left another one is started.
+    $ask->() for 1 .. $limit * 0.9;
+    $other->wait_for_log(sub { ($_[0]{cause} // q{}) eq 'failed to boot' });
+    my %answers = map { $ask->() => 1 } 1 .. 2 * $limit;
+    is_deeply [keys %answers], [$first], 'it still answers';
+    $other->write('app.psgi', good(2));
+    my $booted = grep { $_->{msg} eq 'worker ready' } $other->log_events;
+    $other->wait_for_log(sub { $_[0]{msg} eq 'worker ready' && --$booted < 0 });
+    $ask->() for 1 .. $limit;
+    like $ask->(), qr/\A2 /, 'once the code is whole it is replaced';
+    is $other->stop, 0, 'it ends well';
+};
 
 subtest 'rolled back is to what ran whole, not to a reload that was under way' => sub {
     my %first = (workers => 3, probation => 0, spawn_interval => '300ms', env => 'first', listen => ['127.0.0.1:0']);
@@ -158,8 +187,8 @@ subtest 'rolled back is to what ran whole, not to a reload that was under way' =
 
     $other->configure(%first, env => 'second', listen => ['127.0.0.1:0', './second.sock']);
     $other->next_event(sub { $other->hup }, sub { $_[0]{msg} eq 'rolling' });
-    $other->configure(%first, env => 'third', listen => ['127.0.0.1:0', './third.sock']);
-    $other->write('app.psgi', $DYING . "ualarm 50_000;\n" . good(3));
+    $other->configure(%first, app => 'dying.psgi', listen => ['127.0.0.1:0', './third.sock']);
+    $other->write('dying.psgi', $DYING . "ualarm 50_000;\n" . good(3));
     my ($exit, $output) = $other->reload;
     is $exit, 1, 'the third one fails';
     like $output, qr/rolled back to generation $before->{target}:/, 'the first one is restored';

@@ -150,6 +150,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 // templateFailed: it could not be started, or ended before it was of use.
 func (s *Supervisor) templateFailed(g *generation, born time.Time, err error, last []string) {
 	g.failed(born, err.Error(), s.settings.ErrRespawnInterval)
+	g.unloadable = g.lastFailure
 	if g == s.candidate() && !s.trial.ended {
 		s.failTrial(g, err) // Prepare returns it
 		return

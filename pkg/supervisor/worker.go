@@ -140,6 +140,9 @@ func (s *Supervisor) settle(w *worker, last []string) {
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		err := w.deathError(last)
 		w.generation.failed(w.born, err.Error(), s.settings.ErrRespawnInterval)
+		if w.booting {
+			w.generation.unloadable = w.generation.lastFailure
+		}
 		s.failTrial(w.generation, err)
 	}
 }
