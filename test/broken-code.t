@@ -125,7 +125,7 @@ subtest 'code whose workers die after probation is rolled back' => sub {
     $daemon->write('good.psgi',  good(3));
     $daemon->write('dying.psgi', $DYING . "ualarm 50_000;\n" . good(4));
     $daemon->configure(%rolling, app => 'good.psgi');
-    is + ($daemon->reload)[0], 0, 'the roll takes its time';
+    is [$daemon->reload]->[0], 0, 'the roll takes its time';
     my $before = $daemon->status;
     my $with   = Load->new($daemon, asking => 2);
 
@@ -149,7 +149,7 @@ subtest 'code whose workers die after probation is rolled back' => sub {
     like $daemon->get('/')->{content}, qr/\A3 /, 'the old code answers';
     $daemon->write('app.psgi', good(5));
     $daemon->configure(%rolling);
-    is + ($daemon->reload)[0], 0, 'and a good one takes its place';
+    is [$daemon->reload]->[0], 0, 'and a good one takes its place';
     like $daemon->get('/')->{content}, qr/\A5 /, 'and answers';
 };
 
@@ -197,9 +197,8 @@ subtest 'rolled back is to what ran whole, not to a reload that was under way' =
     # And so it is what a next reload starts from.
     $other->write('app.psgi', good(4));
     $other->configure(%first, env => 'second', listen => ['127.0.0.1:0']);
-    is +($other->reload)[0], 0, 'the next one works';
-    is $other->stop, 0, 'it ends well';
+    is [$other->reload]->[0], 0, 'the next one works';
+    is $other->stop,          0, 'it ends well';
 };
-
 
 done_testing;

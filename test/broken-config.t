@@ -11,7 +11,8 @@ use Test::More;
 
 my $app = 'sub { [200, ["Content-Type" => "text/plain"], ["ok $$ $ENV{PLACK_ENV}"]] }';
 
-my %toml   = (listen => ['127.0.0.1:0'], workers => 2, probation => 0, keepalive_timeout => '60s', max_reqs_per_child => 0);
+my %toml
+    = (listen => ['127.0.0.1:0'], workers => 2, probation => 0, keepalive_timeout => '60s', max_reqs_per_child => 0);
 my $daemon = Deployment->new(app => $app, toml => \%toml, configured => 1);
 my $before = running();
 my $load   = Load->new($daemon);
@@ -39,26 +40,26 @@ sub refused {
 
 # Twenty keys, each wrong in its own way: what it is given, and what is said of it.
 my @wrong = (
-    ['worker = 3',                         qr/worker: .*workers/],
-    ['workers = 0',                        qr/workers: got 0, want/],
-    ['port = 70000',                       qr/port: got 70000, want/],
-    ['timeout = -5',                       qr/timeout: got -5, want/],
-    ['keepalive_timeout = "soon"',         qr/keepalive_timeout: got "soon", want/],
-    ['max_body_bytes = "1 elephant"',      qr/max_body_bytes: got "1 elephant", want/],
-    ['max_header_bytes = 12',              qr/max_header_bytes: got 12B, want/],
-    ['log_level = "loud"',                 qr/log_level: got "loud", want/],
-    ['preload = "yes"',                    qr/preload: got "yes", want/],
-    ['path = "shop"',                      qr/path: got "shop", want/],
-    ['listen = ["nowhere"]',               qr/listen: got "nowhere"/],
-    ['include = "lib"',                    qr/include: got "lib", want/],
-    ['modules = ["Foo Bar"]',              qr/modules: got "Foo Bar", want/],
-    ['threads = 65',                       qr/threads: got 65, want/],
-    ['host = "a:80"',                      qr/host: got "a:80", want/],
-    ['umask = "rw"',                       qr/umask: got "rw", want/],
-    ['ssl = true',                         qr/ssl: TLS is not in this version/],
-    ['main_thread_delay = "1h"',           qr/main_thread_delay: got 1h, want/],
-    ['min_workers = 1001',                 qr/min_workers: got 1001, want/],
-    ['max_requests = "many"',              qr/max_requests: got "many", want/],
+    ['worker = 3',                    qr/worker: .*workers/],
+    ['workers = 0',                   qr/workers: got 0, want/],
+    ['port = 70000',                  qr/port: got 70000, want/],
+    ['timeout = -5',                  qr/timeout: got -5, want/],
+    ['keepalive_timeout = "soon"',    qr/keepalive_timeout: got "soon", want/],
+    ['max_body_bytes = "1 elephant"', qr/max_body_bytes: got "1 elephant", want/],
+    ['max_header_bytes = 12',         qr/max_header_bytes: got 12B, want/],
+    ['log_level = "loud"',            qr/log_level: got "loud", want/],
+    ['preload = "yes"',               qr/preload: got "yes", want/],
+    ['path = "shop"',                 qr/path: got "shop", want/],
+    ['listen = ["nowhere"]',          qr/listen: got "nowhere"/],
+    ['include = "lib"',               qr/include: got "lib", want/],
+    ['modules = ["Foo Bar"]',         qr/modules: got "Foo Bar", want/],
+    ['threads = 65',                  qr/threads: got 65, want/],
+    ['host = "a:80"',                 qr/host: got "a:80", want/],
+    ['umask = "rw"',                  qr/umask: got "rw", want/],
+    ['ssl = true',                    qr/ssl: TLS is not in this version/],
+    ['main_thread_delay = "1h"',      qr/main_thread_delay: got 1h, want/],
+    ['min_workers = 1001',            qr/min_workers: got 1001, want/],
+    ['max_requests = "many"',         qr/max_requests: got "many", want/],
 );
 
 subtest 'twenty mistakes are told at once' => sub {
@@ -125,7 +126,12 @@ subtest 'listeners that cannot be opened' => sub {
 
 subtest 'broken code beside changed settings: neither is applied' => sub {
     $daemon->write('app.psgi', "die 'broken';\n");
-    $daemon->configure(%toml, workers => 3, listen => ['127.0.0.1:0', "$daemon->{folder}/new.sock"], log_level => 'debug');
+    $daemon->configure(
+        %toml,
+        workers   => 3,
+        listen    => ['127.0.0.1:0', "$daemon->{folder}/new.sock"],
+        log_level => 'debug'
+    );
     like refused(), qr/broken at \S+app[.]psgi line 1/, 'the code is told';
     ok !-e "$daemon->{folder}/new.sock", 'and the listener is closed again';
     is_deeply [grep { $_->{level} eq 'debug' } $daemon->log_events], [], 'log_level is as it was';

@@ -25,16 +25,16 @@ sub {
 };
 APP
     return (
-        "releases/$number/app.psgi"             => $app,
-        "releases/$number/lib/Beside.pm"        => "package Beside; sub from { $number } 1;\n",
-        "releases/$number/include/Included.pm"  => "package Included; sub from { $number } 1;\n",
-        "releases/$number/perl5lib/Lib.pm"      => "package Lib; sub from { $number } 1;\n",
-        "releases/$number/release"              => $number,
+        "releases/$number/app.psgi"            => $app,
+        "releases/$number/lib/Beside.pm"       => "package Beside; sub from { $number } 1;\n",
+        "releases/$number/include/Included.pm" => "package Included; sub from { $number } 1;\n",
+        "releases/$number/perl5lib/Lib.pm"     => "package Lib; sub from { $number } 1;\n",
+        "releases/$number/release"             => $number,
     );
 }
 
-# switch puts the link to another release, in one moment.
-sub switch {
+# point_to puts the link to another release, in one moment.
+sub point_to {
     my ($folder, $number) = @_;
     symlink "releases/$number", "$folder/current.new" or die "symlink: $!\n";
     rename "$folder/current.new", "$folder/current" or die "rename: $!\n";
@@ -51,7 +51,7 @@ for my $preload (qw(false true)) {
         my $place = File::Temp->newdir('test-releases-XXXXXX', TMPDIR => 1);
         my %file  = (release(1), release(2));
         Deployment::replace("$place/$_", $file{$_}) for keys %file;
-        switch($place, 1);
+        point_to($place, 1);
         my $daemon = Deployment->new(
             toml => {
                 app       => "$place/current/app.psgi",
@@ -66,15 +66,13 @@ for my $preload (qw(false true)) {
         my $status = $daemon->wait_for_status(sub { $_[0]{stable} && @{$_[0]{worker_list}} == 2 });
 
         # Nobody has asked anything yet: all modules are still to be loaded.
-        switch($place, 2);
+        point_to($place, 2);
         my ($killed) = map { $_->{pid} } @{$status->{worker_list}};
         kill KILL => $killed;
-        $daemon->wait_for_status(
-            sub {
-                my @pids = map { $_->{state} eq 'ready' ? $_->{pid} : () } @{$_[0]{worker_list}};
-                return @pids == 2 && !grep { $_ == $killed } @pids;
-            }
-        );
+        $daemon->wait_for_status(sub {
+            my @pids = map { $_->{state} eq 'ready' ? $_->{pid} : () } @{$_[0]{worker_list}};
+            return @pids == 2 && !grep { $_ == $killed } @pids;
+        });
         my %answer;
         for (1 .. 1000) {
             my ($pid, $answer) = split q{ }, $daemon->get('/')->{content}, 2;
@@ -93,16 +91,16 @@ subtest 'a release without its app is refused, and the old one runs on' => sub {
     my $place = File::Temp->newdir('test-releases-XXXXXX', TMPDIR => 1);
     my %file  = release(1);
     Deployment::replace("$place/$_", $file{$_}) for keys %file;
-    switch($place, 1);
+    point_to($place, 1);
     my $daemon = Deployment->new(
         toml => {app => "$place/current/app.psgi", include => ["$place/current/include"], workers => 1, probation => 0},
         cwd  => "$place/current",
         env  => {PERL5LIB => "$place/current/perl5lib"},
     );
-    switch($place, 2);
+    point_to($place, 2);
     my ($exit, $output) = $daemon->reload;
     is $exit, 1, 'thralld reload says that it failed';
-    like $output, qr{/current\b}, 'and what is not there';
+    like $output,                      qr{/current\b},                 'and what is not there';
     like $daemon->get('/')->{content}, qr/\A\d+ \Q@{[all_of(1)]}\E\z/, 'release 1 answers';
     is $daemon->stop, 0, 'it ends well';
 };
@@ -115,14 +113,14 @@ subtest 'everything is in the release, thrall.toml too, and nothing but the fold
         my $toml = Deployment::toml(env => "release$number", workers => 1, probation => 0);
         Deployment::replace("$place/releases/$number/thrall.toml", $toml);
     }
-    switch($place, 1);
+    point_to($place, 1);
     my $daemon = Daemon->new(cwd => "$place/current", env => {PWD => "$place/current"});
     is $daemon->get('/')->{content}, 'app 1 env release1', 'release 1 runs';
-    switch($place, 2);
+    point_to($place, 2);
     $daemon->signal('HUP');
     $daemon->wait_for_log(sub { $_[0]{msg} eq 'reloaded' });
     is $daemon->get('/')->{content}, 'app 2 env release2', 'after HUP it is release 2';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,                0,                    'it ends well';
 };
 
 done_testing;

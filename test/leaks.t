@@ -17,8 +17,8 @@ my $ALLOWED_KB = 8192;
 sub start {
     return Deployment->new(
         app  => 'sub { [200, ["Content-Type" => "text/plain"], [$$]] }',
-        toml => {workers => 2, probation => 0},
-        env  => {GOGC => 10, GOTRACEBACK => 'all'},
+        toml => {workers => 2,  probation   => 0},
+        env  => {GOGC    => 10, GOTRACEBACK => 'all'},
     );
 }
 
@@ -92,7 +92,7 @@ my $many = at_rest($daemon, $few->{descriptors});
 for my $what ('children', 'descriptors', 'descriptors of a template', 'descriptors of a worker', 'files') {
     is $many->{$what}, $few->{$what}, "there are as many $what as before";
 }
-cmp_ok $many->{threads}, '<=', $few->{threads} + 4, 'and no more threads than a busy moment asks for';
+cmp_ok $many->{threads},        '<=', $few->{threads} + 4, 'and no more threads than a busy moment asks for';
 cmp_ok $many->{'KB of memory'}, '<=', $few->{'KB of memory'} + $ALLOWED_KB, 'the memory is about the same';
 if ($ENV{TEST_VERBOSE}) {
     diag sprintf 'a reload took %.0f ms', 1000 * $each;

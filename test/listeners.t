@@ -29,7 +29,9 @@ my @comes = qw(127.0.0.3:0 comes.sock);
 my $daemon = Deployment->new(app => $app, toml => {%toml, listen => [paths(@stays, @goes)]}, configured => 1);
 
 # paths makes it clear that a word is a path.
-sub paths { return map { /:/ ? $_ : "./$_" } @_ }
+sub paths {
+    return map { /:/ ? $_ : "./$_" } @_;
+}
 
 # addresses are those that are listened on now, by their words.
 sub addresses {
@@ -45,7 +47,7 @@ sub addresses {
 sub configured_to {
     my (@words) = @_;
     my $event = $daemon->reload_by(sub { $daemon->configure(%toml, listen => [paths(@words)]) });
-    is $event->{msg}, 'reloaded', 'the reload is done' or diag $daemon->log_text;
+    is $event->{msg}, 'reloaded',                'the reload is done' or diag $daemon->log_text;
     is $event->{why}, 'thrall.toml has changed', 'as the file was saved';
     return addresses($daemon->status);
 }
@@ -81,7 +83,7 @@ subtest 'some go and others come' => sub {
         $new->get('/');
         is $new->response->{status}, 200, "$words takes connections";
     }
-    ok !reachable($at->{$_}),               "$_ takes none any more" for @goes;
+    ok !reachable($at->{$_}),              "$_ takes none any more" for @goes;
     ok !-e $daemon->folder . '/goes.sock', 'the file of the socket is gone';
 };
 

@@ -48,7 +48,7 @@ sub booted {
 subtest 'a roll goes on around requests that take long' => sub {
     my $daemon = Deployment->new(app => $app, toml => \%toml);
     booted($daemon);
-    my ($wait,   $waiting)   = at_the_gate($daemon, '/wait');
+    my ($wait, $waiting)     = at_the_gate($daemon, '/wait');
     my ($stream, $streaming) = at_the_gate($daemon, '/stream');
     my $load = Load->new($daemon);
     my ($exit, $output) = $daemon->reload;
@@ -58,15 +58,15 @@ subtest 'a roll goes on around requests that take long' => sub {
         'all workers are new';
     my @old = grep { $_->{generation} == 1 } @{$status->{worker_list}};
     is_deeply [sort map { $_->{doing}[0]{line} } @old], ['GET /stream', 'GET /wait'], 'beside the two that are busy';
-    is_deeply [map { $_->{state} } @old], [qw(retiring retiring)], 'and will end';
+    is_deeply [map { $_->{state} } @old],               [qw(retiring retiring)],      'and will end';
 
     # And once more, while they still run.
-    is +($daemon->reload)[0], 0, 'nor does the next reload wait for them';
+    is [$daemon->reload]->[0], 0, 'nor does the next reload wait for them';
     is_deeply [map { $_->{number} } @{$daemon->status->{generations}}], [1, 3], 'generation 1 lives for them';
     $_->open for $wait, $stream;
     my ($plain, $streamed) = map { $_->response } $waiting, $streaming;
-    is $plain->{status},  200,             'the request is answered';
-    like $plain->{body},  qr/\A1 /,        'by the worker that ran it all the time';
+    is $plain->{status}, 200, 'the request is answered';
+    like $plain->{body}, qr/\A1 /, 'by the worker that ran it all the time';
     ok $streamed->{whole}, 'the stream comes to its end';
     like $streamed->{body}, qr/\Abegun, 1 /, 'all of it';
     $waiting->get('/');
@@ -93,7 +93,9 @@ subtest 'a request is cut after stop_timeout, and not before' => sub {
     my $event = $daemon->wait_for_log(sub { $_[0]{msg} eq 'worker exited' && $_[0]{requests_lost} });
     is_deeply [@{$event}{qw(level cause status)}], ['warn', 'retired', 'killed by signal 15 (SIGTERM)'],
         'the log says that a request was lost';
-    $daemon->wait_for_status(sub { @{$_[0]{generations}} == 1 && !grep { $_->{generation} != 2 } @{$_[0]{worker_list}} });
+    $daemon->wait_for_status(sub {
+        @{$_[0]{generations}} == 1 && !grep { $_->{generation} != 2 } @{$_[0]{worker_list}};
+    });
     is_deeply $load->stop->{failures}, [], 'no other request failed';
     is $daemon->stop, 0, 'it ends well';
 };

@@ -49,17 +49,15 @@ sub pids {
 # with_workers waits until so many workers are ready, and no others are there.
 sub with_workers {
     my ($daemon, $count) = @_;
-    return $daemon->wait_for_status(
-        sub {
-            my ($status) = @_;
-            my @ready = grep { $_->{state} eq 'ready' } @{$status->{worker_list}};
-            return
-                   @ready == $count
-                && @{$status->{worker_list}} == $count
-                && $status->{workers} == $count
-                && $status->{stable} == $status->{target};
-        }
-    );
+    return $daemon->wait_for_status(sub {
+        my ($status) = @_;
+        my @ready = grep { $_->{state} eq 'ready' } @{$status->{worker_list}};
+        return
+               @ready == $count
+            && @{$status->{worker_list}} == $count
+            && $status->{workers} == $count
+            && $status->{stable} == $status->{target};
+    });
 }
 
 # saved gives thrall.toml other settings, which are applied as the file is watched.
@@ -84,7 +82,7 @@ subtest 'HUP while the app is loaded for the first time' => sub {
     my $pipe   = pipe_for("$folder/pipe");
     my $daemon = Deployment->new(
         app    => $waiting_app,
-        toml   => {workers => 1, probation => 0},
+        toml   => {workers   => 1, probation => 0},
         env    => {TEST_PIPE => "$folder/pipe"},
         silent => 1,
     );
@@ -97,7 +95,7 @@ subtest 'HUP while the app is loaded for the first time' => sub {
     is $daemon->wait_for_log(sub { $_[0]{msg} =~ /\Areload / || $_[0]{msg} eq 'reloaded' })->{msg}, 'reloaded',
         'is heeded when it serves';
     is with_workers($daemon, 1)->{target}, 2, 'by a second generation';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,                      0, 'it ends well';
 };
 
 subtest 'fifty HUPs at once are two reloads' => sub {
@@ -106,7 +104,7 @@ subtest 'fifty HUPs at once are two reloads' => sub {
     let_load($pipe);
     my $daemon = Deployment->new(
         app  => $waiting_app,
-        toml => {workers => 1, probation => 0},
+        toml => {workers   => 1, probation => 0},
         env  => {TEST_PIPE => "$folder/pipe"},
     );
     $daemon->hup;
@@ -120,10 +118,10 @@ subtest 'fifty HUPs at once are two reloads' => sub {
     $daemon->wait_for_log(sub { $_[0]{msg} =~ /\Areload(?:ed| superseded)/ && !--$ended });
     is with_workers($daemon, 1)->{target}, 3, 'it is the third generation';
     let_load($pipe);
-    is +($daemon->reload)[0], 0, 'thralld reload makes another one';
+    is [$daemon->reload]->[0],             0, 'thralld reload makes another one';
     is with_workers($daemon, 1)->{target}, 4, 'the fourth';
     is scalar(grep { $_->{msg} eq 'reload' && $_->{why} eq 'SIGHUP' } $daemon->log_events), 2, 'there were two reloads';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,                                                                       0, 'it ends well';
 };
 
 subtest 'a stop while a reload loads the app' => sub {
@@ -136,7 +134,7 @@ subtest 'a stop while a reload loads the app' => sub {
     my $began = time;
     is $daemon->stop, 0, 'ends the daemon';
     cmp_ok time - $began, '<', 8, 'without waiting for it';
-    is_deeply [Daemon->processes($folder)], [], 'and leaves nothing behind';
+    is_deeply [Daemon->processes($folder)],                               [], 'and leaves nothing behind';
     is_deeply [grep { $_->{level} =~ /warn|error/ } $daemon->log_events], [], 'nobody has to do anything about that';
     my ($event) = grep { $_->{msg} eq 'reload given up' } $daemon->log_events;
     is $event->{error}, 'the server is stopping', 'the log says what became of the reload';
@@ -150,16 +148,16 @@ subtest 'a stop in the middle of a roll' => sub {
     my $event = $daemon->next_event(sub { $daemon->hup }, sub { $_[0]{msg} eq 'rolling' });
     is $daemon->stop, 0, 'ends the daemon';
     is_deeply [grep { $_->{level} =~ /warn|error/ } $daemon->log_events], [], 'nobody has to do anything about that';
-    is_deeply [Daemon->processes($daemon->folder)], [], 'nothing is left behind';
+    is_deeply [Daemon->processes($daemon->folder)],                       [], 'nothing is left behind';
 };
 
 subtest 'three who ask for a reload at once all get what they asked for' => sub {
     my $daemon = Deployment->new(app => $app, toml => {workers => 3, probation => 0, spawn_interval => '100ms'});
     with_workers($daemon, 3);
     my @asking = map { asking_for_reload($daemon) } 1 .. 3;
-    is readline($_), "0\n", 'exit status 0' for @asking;
-    is with_workers($daemon, 3)->{target}, 4, 'and the last of three generations runs';
-    is $daemon->stop, 0, 'it ends well';
+    is readline($_),                       "0\n", 'exit status 0' for @asking;
+    is with_workers($daemon, 3)->{target}, 4,     'and the last of three generations runs';
+    is $daemon->stop,                      0,     'it ends well';
 };
 
 subtest 'kept connections live on when timeouts change' => sub {
@@ -184,7 +182,7 @@ subtest 'kept connections live on when timeouts change' => sub {
     }
     $waits->get('/');
     is $waits->response->{status}, 200, 'one that waited all the time was not closed';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,              0,   'it ends well';
 };
 
 subtest 'TTIN and TTOU make it a worker more or less' => sub {
@@ -210,7 +208,7 @@ subtest 'TTIN and TTOU make it a worker more or less' => sub {
     pass 'and one stays';
     $daemon->reload_by_hup;
     is with_workers($daemon, 2)->{target}, 3, 'a reload makes it as many as thrall.toml says';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,                      0, 'it ends well';
 };
 
 subtest 'workers is changed while it runs' => sub {
@@ -231,7 +229,7 @@ subtest 'workers is changed while it runs' => sub {
     is with_workers($daemon, 3)->{target}, 2, 'and fewer again';
     saved($daemon, %toml, workers => 3, env => 'other');
     is with_workers($daemon, 3)->{target}, 3, 'a key that only new workers can take makes them';
-    is $daemon->stop, 0, 'it ends well';
+    is $daemon->stop,                      0, 'it ends well';
 };
 
 done_testing;
