@@ -55,6 +55,14 @@ sub busy {
     return ($pid, $client, $gate);
 }
 
+# stop_process returns when a process is stopped: until then it may still read a request.
+sub stop_process {
+    my ($site, $pid) = @_;
+    kill STOP => $pid;
+    $site->wait_until(sub { Daemon::content("/proc/$pid/stat") =~ /[)] T / }, "process $pid is stopped");
+    return;
+}
+
 sub is_unnoticed {
     my ($visitors, $name) = @_;
     my $seen = $visitors->leave;
@@ -175,7 +183,7 @@ subtest 'the template and every worker are killed' => sub {
 subtest 'an idle worker is stopped, and goes on' => sub {
     my $site = site('--workers=2');
     my ($used) = pid_of($site->body('/'));    # the next request is for it as well
-    kill STOP => $used;
+    stop_process($site, $used);
     my %seen;
     $seen{pid_of($site->body('/'))}++ for 1 .. 50;
     is keys %seen, 1, 'another one serves';
@@ -191,7 +199,7 @@ subtest 'an idle worker is stopped, and goes on' => sub {
 subtest 'a busy worker is stopped, and goes on' => sub {
     my $site = site('--workers=2');
     my ($busy, $client, $gate) = busy($site);
-    kill STOP => $busy;
+    stop_process($site, $busy);
     my $visitors = Visitors->new($site->daemon);
     $gate->open;
     is_unnoticed($visitors, 'others serve on');
@@ -267,7 +275,7 @@ subtest 'in a roll: all are killed at once' => sub {
 subtest 'in a roll: an idle worker of the old code is stopped' => sub {
     my $site = site(@SLOWLY);
     my ($used) = pid_of($site->body('/'));
-    kill STOP => $used;
+    stop_process($site, $used);
     my $visitors = Visitors->new($site->daemon);
     in_a_roll($site);
     $site->daemon->wait_for_log(qr/"msg":"rolled"/);

@@ -159,7 +159,7 @@ func (c *Candidate) release() {
 func (c *Candidate) Commit(settings Settings) *Roll {
 	roll := newRoll(c.generation.number)
 	s := c.supervisor
-	s.post(func() {
+	s.ask(func() {
 		s.configure(settings)
 		s.commit(c, roll)
 	})
@@ -188,6 +188,13 @@ func (s *Supervisor) commit(c *Candidate, roll *Roll) {
 	for _, w := range s.workers {
 		if w.generation == s.target && w.state == ready {
 			s.admit(w)
+		}
+	}
+	if s.target.plan.Swift { // whoever asks after Commit is answered by the new code
+		for _, w := range s.workers {
+			if w.generation != s.target && w.state == ready {
+				s.retireWorker(w)
+			}
 		}
 	}
 	if s.stable != nil {
