@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/thralld/thralld/config"
 	"github.com/thralld/thralld/pkg/control"
+	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
@@ -20,6 +22,7 @@ const (
 	reloadFailed     = "failed"
 	reloadRolledBack = "rolled back"
 	reloadSuperseded = "superseded"
+	reloadGivenUp    = "given up"
 )
 
 // records keeps what is known of the last reload, for thralld status.
@@ -127,12 +130,16 @@ func (d *daemon) conclude(r *reload, err error) {
 		fields = append(fields, zap.Int("generation", generation))
 	}
 	switch outcome {
+	case reloadGivenUp:
+		d.log.Info("reload given up, as thralld is stopping", fields...)
 	case reloadDone:
 		d.log.Info("reloaded", fields...)
 	case reloadSuperseded:
 		d.log.Info("reload superseded", append(fields, zap.Error(err))...)
 	default:
-		d.log.Error("reload "+outcome+"; what ran before runs on", append(fields, zap.Error(err))...)
+		const calm = "what ran before runs on"
+		d.log.Error("reload "+outcome+"; "+calm, append(fields, zap.Error(err))...)
+		err = fmt.Errorf("reload %s; %s:\n%w", outcome, calm, err)
 	}
 	r.err = err
 	close(r.done)
@@ -148,6 +155,8 @@ func outcomeName(err error) string {
 		return reloadSuperseded
 	case errors.As(err, &back):
 		return reloadRolledBack
+	case errors.Is(err, psgi.ErrStopping), errors.Is(err, context.Canceled):
+		return reloadGivenUp
 	}
 	return reloadFailed
 }

@@ -89,7 +89,7 @@ type Reload struct {
 	Generation int       `json:"generation"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"` // zero: it is running
-	Outcome    string    `json:"outcome"`        // "running", "done", "failed", "rolled back" or "superseded"
+	Outcome    string    `json:"outcome"`        // "running", "done", "failed", "rolled back", "superseded" or "given up"
 	Error      string    `json:"error"`          // why it failed or was rolled back, or ""
 }
 
