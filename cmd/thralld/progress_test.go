@@ -11,8 +11,8 @@ import (
 
 // A reload of ten workers, some of its steps told twice.
 var roll = []control.Progress{
-	{Generation: 2, Phase: "loading", Workers: 10},
-	{Generation: 2, Phase: "loading", Workers: 10},
+	{Phase: "loading", Workers: 10},
+	{Phase: "loading", Workers: 10},
 	{Generation: 2, Phase: "rolling", Workers: 10},
 	{Generation: 2, Phase: "rolling", Replaced: 3, Workers: 10},
 	{Generation: 2, Phase: "rolling", Replaced: 3, Workers: 10},

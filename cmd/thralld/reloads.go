@@ -60,7 +60,7 @@ func (r *records) get() *control.Reload {
 // A reload is one change of what runs.
 type reload struct {
 	why           string
-	before, after *config.Config
+	before, after *config.Config // to go back to, and to put in force
 	record        *control.Reload
 	roll          *supervisor.Roll // nil: no workers have to be replaced
 	done          chan struct{}    // closed when it has ended; then err is set
@@ -73,14 +73,14 @@ type reload struct {
 func (d *daemon) reload(ctx context.Context, asked wish, report func(control.Progress)) *reload {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	r := &reload{why: asked.why, before: d.config(), record: d.records.begin(time.Now()), done: make(chan struct{})}
+	r := &reload{why: asked.why, before: d.fallback(), record: d.records.begin(time.Now()), done: make(chan struct{})}
 	if report != nil {
 		report(control.Progress{Phase: "loading", Workers: r.before.Workers})
 	}
 	d.log.Info("reload", zap.String("why", asked.why))
 	next, err := d.in.read(d.folder)
 	if asked.room > 0 {
-		next, err = r.before, nil
+		next, err = d.config(), nil
 	}
 	if err == nil {
 		r.after = next
@@ -102,6 +102,26 @@ func (d *daemon) reload(ctx context.Context, asked wish, report func(control.Pro
 	return r
 }
 
+// fallback is the configuration to go back to if the next one cannot stay: the one in
+// force or, while a roll is under way, the one before it, as the workers that are kept
+// for a rollback are of that. Its caller holds d.changing.
+func (d *daemon) fallback() *config.Config {
+	if r := d.latest; r != nil && !r.concluded() && !r.roll.Done() {
+		return r.before
+	}
+	return d.config()
+}
+
+// concluded reports whether it is known how the reload has ended.
+func (r *reload) concluded() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // follow waits for the end of a roll, and undoes what came with it if its generation
 // could not stay.
 func (d *daemon) follow(r *reload) {
@@ -115,6 +135,9 @@ func (d *daemon) follow(r *reload) {
 
 // conclude notes and logs how a reload has ended.
 func (d *daemon) conclude(r *reload, err error) {
+	if errors.Is(err, context.Canceled) { // as nothing but a stop ends a reload
+		err = psgi.ErrStopping
+	}
 	outcome := outcomeName(err)
 	var began time.Time
 	generation := 0

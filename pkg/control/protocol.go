@@ -30,7 +30,7 @@ type answer struct {
 
 // Progress says how far a reload has come.
 type Progress struct {
-	Generation int    `json:"generation"` // the one that is being rolled out
+	Generation int    `json:"generation"` // the one that is being rolled out; 0: not known yet
 	Phase      string `json:"phase"`      // "loading" the app for the first time, or "rolling" it out
 	Replaced   int    `json:"replaced"`   // workers of the new generation that are ready
 	Workers    int    `json:"workers"`    // how many there shall be
@@ -86,7 +86,7 @@ type Doing struct {
 
 // Reload is the last reload of a Status.
 type Reload struct {
-	Generation int       `json:"generation"`
+	Generation int       `json:"generation"` // the one it rolled out; 0: there was none, or not yet
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"` // zero: it is running
 	Outcome    string    `json:"outcome"`        // "running", "done", "failed", "rolled back", "superseded" or "given up"

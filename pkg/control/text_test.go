@@ -67,7 +67,7 @@ func ExampleStatus_WriteText_problem() {
 		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000"}, Workers: 10,
 		Problem: "/srv/app/app.psgi: its process exited with status 7 3ms after it was born; it last printed:\na last word\n",
 		LastReload: &Reload{
-			Generation: 2, Ended: now.Add(-5 * time.Second), Outcome: "failed",
+			Ended: now.Add(-5 * time.Second), Outcome: "failed",
 			Error: "load /srv/app/app.psgi:\nCan't locate Shop.pm in @INC at app.psgi line 3.\n",
 		},
 	}
@@ -79,7 +79,7 @@ func ExampleStatus_WriteText_problem() {
 	//     a last word
 	// app          /srv/app/app.psgi
 	// listens on   0.0.0.0:5000
-	// last reload  generation 2, failed 5s ago:
+	// last reload  failed 5s ago:
 	//     load /srv/app/app.psgi:
 	//     Can't locate Shop.pm in @INC at app.psgi line 3.
 	// requests     0 waiting

@@ -3,12 +3,20 @@
 //
 // # The processes
 //
-// Start makes a generation: slots, which are socket pairs and log pipes, and a
+// Prepare makes a generation: slots, which are socket pairs and log pipes, and a
 // template, a Perl process that inherits the workers' ends of all slots. Told to
 // spawn a worker for a slot, the template forks twice, so that the worker is an
 // orphan and is adopted by this process, which thus is its parent: the kernel
 // tells how it ended, whatever becomes of the template, and its pid is not used
 // again before it has been reaped here.
+//
+// # Generations
+//
+// A generation begins as a candidate, with one worker that takes no requests. Commit
+// makes it the target, and the roll replaces the workers of all others, until it is
+// the stable one. Of each worker decide knows its generation, its state and a few
+// times; it says what to do next, and nothing else decides. A generation without
+// workers that is neither target, stable nor candidate is dismissed.
 //
 // # The owners
 //

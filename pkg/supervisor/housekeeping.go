@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,12 +43,23 @@ func (s *Supervisor) attend() {
 		if due && w.due == "" {
 			w.due = dueRequests
 		}
-		if spent && !w.spent {
+		switch {
+		case spent && s.barren(w.generation):
+			s.dispatcher.prolong(w.slot) // nobody could take its place
+		case spent && !w.spent:
 			w.due, w.spent, w.cause = dueRequests, true, causeRecycled
 			s.apply(w, retire) // nothing is sent to it any more
 		}
 	}
 	s.scaleUp()
+}
+
+// barren reports whether a generation has lost the ability to make workers, as the app
+// on the disk is broken, for one: its workers are the last ones.
+func (s *Supervisor) barren(g *generation) bool {
+	return !g.unloadable.IsZero() && !slices.ContainsFunc(s.workersOf(g), func(w *worker) bool {
+		return w.state == ready && w.born.After(g.unloadable)
+	})
 }
 
 // keepHouse looks, once a period, at what no event tells.

@@ -46,6 +46,13 @@ func (r *Roll) Wait(ctx context.Context, report func(replaced, workers int)) err
 	}
 }
 
+// Done reports whether all workers have been replaced.
+func (r *Roll) Done() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended && r.err == nil
+}
+
 // advance notes how many of the workers are new.
 func (r *Roll) advance(replaced, workers int) {
 	r.mu.Lock()

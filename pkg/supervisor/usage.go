@@ -56,6 +56,14 @@ func (s *dispatchState) nearLimit() bool {
 // exhausted reports whether the worker has been sent all that it may run.
 func (s *dispatchState) exhausted() bool { return s.limit > 0 && s.served >= s.limit }
 
+// prolong lets a worker run a few requests more than its limit.
+func (d *dispatcher) prolong(s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.limit = s.served + max(s.limit/10, 1)
+	d.feed()
+}
+
 // used reports whether a worker is near the limit of its requests, and whether it has
 // been sent the last one.
 func (d *dispatcher) used(s *slot) (due, spent bool) {

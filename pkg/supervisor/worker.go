@@ -142,6 +142,9 @@ func (s *Supervisor) settle(w *worker, last []string) {
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		err := w.deathError(last)
 		s.failed(w.generation, w.born, err.Error())
+		if w.booting {
+			w.generation.unloadable = w.generation.lastFailure
+		}
 		s.failTrial(w.generation, err)
 		return
 	}

@@ -47,7 +47,8 @@ sub new {
     push @args, $self->file('app.psgi', $psgi) if defined $psgi;
     my $socket = delete $option{unix};
     $socket = "$self->{dir}/socket" if ($socket // q{}) eq '1';
-    unshift @args, $socket ? ('--socket', $socket) : qw(--host 127.0.0.1 --port 0);
+    my $configured = delete $option{configured};
+    unshift @args, $socket ? ('--socket', $socket) : qw(--host 127.0.0.1 --port 0) if !$configured;
     my ($env, $cwd, $silent) = delete @option{qw(env cwd silent)};
     croak "Daemon->new: no such option: @{[sort keys %option]}" if %option;
 
@@ -385,6 +386,7 @@ time; what does not come is an exception with the daemon's log in it.
 
 Starts a daemon and returns when it is ready. The options: C<args>, its command line; C<psgi>, the
 source of an app to serve, instead of one in C<args>; C<unix>, listen on a unix socket, 1 or its path;
+C<configured>, the address is in thrall.toml;
 C<env>, changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in;
 C<silent>, do not wait until the daemon says that it is ready, as it will not (C<-q>).
 
