@@ -154,7 +154,7 @@ func (d *daemon) conclude(r *reload, err error) {
 	}
 	switch outcome {
 	case reloadGivenUp:
-		d.log.Info("reload given up, as thralld is stopping", fields...)
+		d.log.Info("reload given up", append(fields, zap.Error(err))...)
 	case reloadDone:
 		d.log.Info("reloaded", fields...)
 	case reloadSuperseded:
@@ -178,7 +178,7 @@ func outcomeName(err error) string {
 		return reloadSuperseded
 	case errors.As(err, &back):
 		return reloadRolledBack
-	case errors.Is(err, psgi.ErrStopping), errors.Is(err, context.Canceled):
+	case errors.Is(err, psgi.ErrStopping):
 		return reloadGivenUp
 	}
 	return reloadFailed
