@@ -12,10 +12,12 @@ use POSIX qw(mkfifo);
 use Site;
 use Test::More;
 
+# While there is a fifo "hold", a worker that loads waits there, unless it finds the folder "one": the first
+# to remove it may go on.
 my $APP = sprintf <<'END', abs_path('test/lib');
 use lib '%s';
 use Gate;
-if (-e 'hold') {
+if (-e 'hold' && !rmdir 'one') {
     print {*STDERR} "held while loading\n";
     open my $hold, '<', 'hold' or die "hold: $!\n";
     readline $hold;
@@ -28,9 +30,7 @@ sub {
 END
 
 sub site {
-    my (%option) = @_;
-    my $settings = "workers = 2\nprobation = 0\n" . ($option{settings} // q{});
-    my $site     = Site->new(files => {'thrall.toml' => $settings, 'app.psgi' => $APP});
+    my $site = Site->new(files => {'thrall.toml' => "workers = 2\nprobation = 0\n", 'app.psgi' => $APP});
     $site->wait_until(sub { $site->pids == 2 }, 'two workers');
     return $site;
 }
@@ -72,6 +72,7 @@ subtest 'a reload that fails says why' => sub {
     $site->save('app.psgi', "use strict;\nsub { \$oops }\n");
     my ($exit, $text) = $site->command('reload');
     is $exit, 1, 'exit status';
+    like $text, qr/^thralld: reload failed; what ran before runs on:$/m,          'that nothing is lost';
     like $text, qr/^thralld: Global symbol "\$oops" .* at \Q$path\E line 2[.]$/m, 'in the words of Perl' or diag $text;
     $site->save('app.psgi',    $APP);
     $site->save('thrall.toml', "workers = 'many'\n");
@@ -151,6 +152,19 @@ subtest 'stop waits for the end' => sub {
     is $?,        0,                                      'with 0';
     is $text->(), "thralld (process $pid) has stopped\n", 'and says so';
     ok !-e $site->path('control'), 'the socket is gone';
+};
+
+subtest 'a stop in the middle of a roll gives the roll up' => sub {
+    my $site = site();
+    mkdir $site->path('one') or die "mkdir: $!\n";
+    mkfifo $site->path('hold'), oct 600 or die "mkfifo: $!\n";
+    my ($ended, $text) = begin($site, 'reload');
+    $site->daemon->wait_for_log(qr/held while loading/);
+    is $site->daemon->stop, 0, 'the daemon ends well';
+    ok $ended->(0), 'who waits for the reload is told';
+    is $? >> 8, 1, 'that it has not been done';
+    like $text->(), qr/^thralld: .*stopping/m, 'and why';
+    is_deeply [grep { $_->{level} eq 'error' } $site->daemon->log_events], [], 'nobody is woken for that';
 };
 
 subtest 'nobody runs' => sub {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	reloadFailed     = "failed"
 	reloadRolledBack = "rolled back"
 	reloadSuperseded = "superseded"
+	reloadGivenUp    = "given up"
 )
 
 // records keeps what is known of the last reload, for thralld status.
@@ -150,15 +152,17 @@ func (d *daemon) conclude(r *reload, err error) {
 	if generation > 0 {
 		fields = append(fields, zap.Int("generation", generation))
 	}
-	switch {
-	case outcome == reloadDone:
-		d.log.Info("reloaded", fields...)
-	case errors.Is(err, psgi.ErrStopping):
+	switch outcome {
+	case reloadGivenUp:
 		d.log.Info("reload given up", append(fields, zap.Error(err))...)
-	case outcome == reloadSuperseded:
+	case reloadDone:
+		d.log.Info("reloaded", fields...)
+	case reloadSuperseded:
 		d.log.Info("reload superseded", append(fields, zap.Error(err))...)
 	default:
-		d.log.Error("reload "+outcome+"; what ran before runs on", append(fields, zap.Error(err))...)
+		const calm = "what ran before runs on"
+		d.log.Error("reload "+outcome+"; "+calm, append(fields, zap.Error(err))...)
+		err = fmt.Errorf("reload %s; %s:\n%w", outcome, calm, err)
 	}
 	r.err = err
 	close(r.done)
@@ -174,6 +178,8 @@ func outcomeName(err error) string {
 		return reloadSuperseded
 	case errors.As(err, &back):
 		return reloadRolledBack
+	case errors.Is(err, psgi.ErrStopping):
+		return reloadGivenUp
 	}
 	return reloadFailed
 }

@@ -189,5 +189,5 @@ func (c *Client) unanswered(after time.Duration) error {
 	if c.pid != 0 {
 		who = fmt.Sprintf("thralld (process %d)", c.pid)
 	}
-	return fmt.Errorf("%s has not answered within %v", who, after)
+	return fmt.Errorf("%s has not answered within %v; one that is starting answers when its app is loaded", who, after)
 }

@@ -89,7 +89,7 @@ type Reload struct {
 	Generation int       `json:"generation"` // the one it rolled out; 0: there was none, or not yet
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"` // zero: it is running
-	Outcome    string    `json:"outcome"`        // "running", "done", "failed", "rolled back" or "superseded"
+	Outcome    string    `json:"outcome"`        // "running", "done", "failed", "rolled back", "superseded" or "given up"
 	Error      string    `json:"error"`          // why it failed or was rolled back, or ""
 }
 

@@ -154,7 +154,8 @@ func (c *Candidate) release() {
 }
 
 // Commit makes the candidate's generation the target, and rolls the workers over to
-// it. It cannot fail, and does not wait: see Roll.Wait. A roll that still runs is
+// it. It cannot fail, and does not wait for that: see Roll.Wait. When it returns, the
+// others get no new requests any more if the plan is swift. A roll that still runs is
 // superseded.
 func (c *Candidate) Commit(settings Settings) *Roll {
 	roll := newRoll(c.generation.number)
@@ -190,16 +191,21 @@ func (s *Supervisor) commit(c *Candidate, roll *Roll) {
 			s.admit(w)
 		}
 	}
-	if s.target.plan.Swift { // whoever asks after Commit is answered by the new code
-		for _, w := range s.workers {
-			if w.generation != s.target && w.state == ready {
-				s.retireWorker(w)
-			}
-		}
+	if s.target.plan.Swift {
+		s.retireOthers()
 	}
 	if s.stable != nil {
 		s.log.Info("rolling", zap.Int("generation", s.target.number), zap.Int("from", s.stable.number),
 			zap.Int("workers", s.wantedWorkers()))
+	}
+}
+
+// retireOthers retires the workers of other generations than target, at once.
+func (s *Supervisor) retireOthers() {
+	for _, w := range s.workers {
+		if w.generation != s.target && w.state == ready {
+			s.retireWorker(w)
+		}
 	}
 }
 
