@@ -10,6 +10,9 @@ VERSION := $(patsubst v%,%,$(shell git describe --tags --dirty 2>/dev/null))
 # Where git cannot read the repository, in a container for one, Go would refuse to build.
 STAMP := $(if $(shell git rev-parse --verify HEAD 2>/dev/null),auto,false)
 
+# Root may have cloned this into a folder that nobody else may read.
+STAY_ROOT := $(if $(filter 0,$(shell id -u)),--user=root --allow-root)
+
 # How long `make fuzz` runs each fuzz test.
 FUZZTIME ?= 20s
 
@@ -26,7 +29,7 @@ build: ## build bin/thralld
 
 .PHONY: run
 run: build ## build thralld and serve examples/hello on http://localhost:5000
-	bin/thralld examples/hello/app.psgi
+	bin/thralld $(STAY_ROOT) examples/hello/app.psgi
 
 .PHONY: test
 test: ## install what the tests need, and run all of them (minutes)

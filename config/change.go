@@ -9,6 +9,7 @@ import (
 // Apply says what a reload does with a key whose value has changed.
 type Apply string
 
+// What a reload may do with a key.
 const (
 	Live    Apply = "live"    // it takes effect at once, on what runs
 	Workers Apply = "workers" // it takes effect in new workers: a new generation is made

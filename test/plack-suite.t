@@ -11,9 +11,9 @@ use Plack::Test::Suite ();
 use Test::More;
 
 my $THRALLD = $ENV{THRALLD} // 'bin/thralld';
-my @OPTIONS = ('--workers=3', 'test/apps/suite.psgi');
+my $APP     = 'test/apps/suite.psgi';
 my $SUITE   = \@Plack::Test::Suite::TEST;
-my $TESTS   = 36;                                        # in Plack 1.0050; later ones may have more
+my $TESTS   = 36;                               # in Plack 1.0050; later ones may have more
 
 # counted makes each of the suite's tests a subtest, and notes that it ran, and the workers it met.
 sub counted {
@@ -35,28 +35,35 @@ sub counted {
 }
 
 sub check {
-    my ($seen) = @_;
+    my ($seen, $workers) = @_;
     my @missing = grep { !$seen->{tests}{$_} } map { $_->[0] } @{$SUITE};
     is "@missing", q{}, 'every test has been run';
-    cmp_ok keys %{$seen->{tests}},   '>=', $TESTS, "those are $TESTS, or more";
-    cmp_ok keys %{$seen->{workers}}, '>=', 3,      'several workers had a part in it';
+    cmp_ok keys %{$seen->{tests}},   '>=', $TESTS,   "those are $TESTS, or more";
+    cmp_ok keys %{$seen->{workers}}, '>=', $workers, 'several workers had a part in it';
     return;
 }
 
-subtest 'the suite passes over TCP' => sub {
+for my $with (['three workers', 3], ['two workers of four threads', 2, '--threads=4']) {
+    my ($what, $workers, @more) = @{$with};
+    subtest "the suite passes over TCP, with $what" => sub { over_tcp($workers, @more) };
+}
+
+sub over_tcp {
+    my ($workers, @more) = @_;
     my %seen;
     my $log = File::Temp->new;
     local @Plack::Test::Suite::TEST = counted(\%seen);
     Plack::Test::Suite->run_server_tests(sub {
         my ($port) = @_;
         open STDERR, '>&', $log or die "redirect STDERR: $!\n";
-        exec $THRALLD, '--host=127.0.0.1', "--port=$port", @OPTIONS or die "start $THRALLD: $!\n";
+        exec $THRALLD, '--host=127.0.0.1', "--port=$port", "--workers=$workers", @more, $APP
+            or die "start $THRALLD: $!\n";
     });
-    check(\%seen);
-};
+    return check(\%seen, $workers);
+}
 
 subtest 'the suite passes over a unix socket' => sub {
-    my $daemon = Daemon->new(unix => 1, args => \@OPTIONS);
+    my $daemon = Daemon->new(unix => 1, args => ['--workers=3', $APP]);
     my $socket = $daemon->address;
     ok -S $socket, 'the only listener is a socket in the file system';
 
@@ -75,7 +82,7 @@ subtest 'the suite passes over a unix socket' => sub {
             return $client->request($request);
         });
     }
-    check(\%seen);
+    check(\%seen, 3);
 };
 
 done_testing;

@@ -11,10 +11,20 @@ import (
 )
 
 // check goes the way of a start as far as one worker that has loaded the app,
-// and ends there. That the configuration is sound is known when it is called.
+// and ends there. The worker runs as the user that the daemon would become. That
+// the configuration is sound is known when it is called.
 func check(ctx context.Context, in *invocation, cfg *config.Config) error {
-	log := newLogger(cfg, in)
+	in.level.SetLevel(level(cfg))
+	log := newLogger(cfg, in.std, in.level)
 	in.logNotices(log)
+	who, err := decide(cfg)
+	if err != nil {
+		return err
+	}
+	who.setEnviron()
+	if err := settleAs(cfg, who, log); err != nil {
+		return err
+	}
 	if err := tryApp(ctx, in, cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))); err != nil {
 		return err
 	}
@@ -28,7 +38,7 @@ func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 // tryApp boots one worker and ends it: whether the app loads is then known. It opens
 // no listener, as a daemon may have those of the configuration.
 func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Logger) error {
-	d, err := newDaemon(in, cfg, log, newAppLogger(cfg, in), func() {})
+	d, err := newDaemon(in, cfg, log, newAppLogger(cfg, in.std, in.level), func() {})
 	if err != nil {
 		return err
 	}

@@ -78,5 +78,5 @@ func (d *daemon) Stop() { d.stop() }
 
 // Trace implements control.Daemon.
 func (d *daemon) Trace(ctx context.Context, pid int) (string, error) {
-	return "", errors.ErrUnsupported
+	return d.workers.Trace(ctx, pid)
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // controlPath is where the daemon of a configuration opens its control socket:
-// where the key control says; else beside the pid file; else in a folder for such
+// where the key control says; else beside the pid file, x.control beside x.pid (many
+// a listener is x.sock); else in a folder for such
 // things, with a name made from the configuration. The file is that of the
 // configuration, or "".
 func controlPath(file string, cfg *config.Config) string { return controlPaths(file, cfg)[0] }
@@ -24,7 +25,7 @@ func controlPaths(file string, cfg *config.Config) []string {
 		return []string{path}
 	}
 	if pid := text(cfg, "pid"); pid != "" {
-		return []string{strings.TrimSuffix(pid, ".pid") + ".sock"}
+		return []string{strings.TrimSuffix(pid, ".pid") + ".control"}
 	}
 	folders := controlFolders(os.Geteuid(), os.Getenv)
 	paths := make([]string, len(folders))

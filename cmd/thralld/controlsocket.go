@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os"
 
 	"go.uber.org/zap"
 
@@ -11,8 +12,17 @@ import (
 
 // listenControl opens the control socket. Where nobody chose its place, a daemon that
 // cannot have it runs without: it may be the second one of the same configuration.
-func (d *daemon) listenControl(cfg *config.Config) (net.Listener, error) {
-	l, err := control.Listen(controlPath(d.in.file, cfg))
+//
+// The socket is the user's that the daemon becomes: who stops as that user must be
+// able to remove it.
+func (d *daemon) listenControl(cfg *config.Config, who *identity) (net.Listener, error) {
+	path := controlPath(d.in.file, cfg)
+	l, err := control.Listen(path)
+	if err == nil && who.switches {
+		if err = os.Lchown(path, who.uid, who.gid); err != nil {
+			_ = l.Close()
+		}
+	}
 	if err != nil && cfg.Control == "" {
 		d.log.Warn("no control socket: thralld reload, status, stop and trace cannot reach this daemon; choose one with the key control",
 			zap.Error(err))

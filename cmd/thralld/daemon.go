@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,9 @@ type daemon struct {
 	app     *facade
 	front   *server.Server
 	workers *supervisor.Supervisor
+	access  io.Writer          // a line for each request; nil: nowhere
 	stop    context.CancelFunc // asks for a graceful stop
+	settle  func() error       // gives up what only opening listeners needs, once; nil: it is done
 	records records
 	wishes  *wishes
 

@@ -12,17 +12,16 @@ import (
 // newLogger makes the log of the daemon, on standard error: lines for people when
 // that is a terminal, with colours, else JSON; log_format can ask for either.
 //
-// Its level follows in.level, which a reload may change.
-func newLogger(cfg *config.Config, in *invocation) *zap.Logger {
-	in.level.SetLevel(level(cfg))
-	return logTo(in.std, cfg, in.level)
+// Its level follows the one that is given, which a reload may change.
+func newLogger(cfg *config.Config, std stdio, least zap.AtomicLevel) *zap.Logger {
+	return logTo(std, cfg, least)
 }
 
 // newAppLogger makes the log of what the app prints. A line on STDERR has no
 // level, and quietness is thralld's own: it is never dropped.
-func newAppLogger(cfg *config.Config, in *invocation) *zap.Logger {
-	always := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= zapcore.InfoLevel || in.level.Enabled(l) })
-	return logTo(in.std, cfg, always).Named("app")
+func newAppLogger(cfg *config.Config, std stdio, least zap.AtomicLevel) *zap.Logger {
+	always := zap.LevelEnablerFunc(func(l zapcore.Level) bool { return l >= zapcore.InfoLevel || least.Enabled(l) })
+	return logTo(std, cfg, always).Named("app")
 }
 
 func logTo(std stdio, cfg *config.Config, least zapcore.LevelEnabler) *zap.Logger {

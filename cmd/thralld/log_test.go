@@ -53,7 +53,7 @@ func logged(change func(*config.Config), terminal bool) string {
 	cfg := config.Default()
 	change(&cfg)
 	var text strings.Builder
-	log := newLogger(&cfg, &invocation{std: stdio{err: &text, terminal: terminal}, level: zap.NewAtomicLevel()})
+	log := newLogger(&cfg, stdio{err: &text, terminal: terminal}, zap.NewAtomicLevelAt(level(&cfg)))
 	log.Debug("said")
 	log.Info("said")
 	log.Warn("said")

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/term"
@@ -14,8 +13,9 @@ import (
 // stdio is where a command writes.
 type stdio struct {
 	out, err    io.Writer
-	terminal    bool // err is a terminal
-	outTerminal bool // out is a terminal
+	terminal    bool     // err is a terminal
+	outTerminal bool     // out is a terminal
+	parent      *os.File // who waits until the daemon serves; nil: nobody, it is in front
 }
 
 // stopping is how a command learns that it shall end.
@@ -23,30 +23,15 @@ type stopping struct {
 	graceful context.Context  // done: finish what is running
 	force    <-chan struct{}  // closed: end at once
 	others   <-chan os.Signal // those that ask for something else; nil in tests
+	reopen   <-chan os.Signal // what asks for the log files to be opened anew; nil in tests
 }
 
 func main() {
-	keepFromWorkers()
 	// Whoever reads the log may go away: then a write of it fails, and no more. A
 	// handler does it, as an ignored signal would be ignored in the workers, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), term.IsTerminal(int(os.Stdout.Fd()))}
+	streams := stdio{os.Stdout, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())), term.IsTerminal(int(os.Stdout.Fd())), waitingParent()}
 	os.Exit(run(stopSignals(), os.Args[1:], os.Environ(), streams))
-}
-
-// keepFromWorkers marks every descriptor that this process was born with, but for
-// the standard streams, as its own: a listener or a secret that a parent left open
-// is not for the app.
-func keepFromWorkers() {
-	open, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return // no /proc: what a parent left open stays open
-	}
-	for _, entry := range open {
-		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
-			syscall.CloseOnExec(fd)
-		}
-	}
 }
 
 // stopSignals turns the first TERM, INT or QUIT into a graceful stop, and the
@@ -59,7 +44,9 @@ func stopSignals() stopping {
 	go relay(signals, cancel, force) // ends after the second signal, or with the process
 	others := make(chan os.Signal, 16)
 	signal.Notify(others, syscall.SIGHUP, syscall.SIGTTIN, syscall.SIGTTOU)
-	return stopping{ctx, force, others}
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	return stopping{ctx, force, others, reopen}
 }
 
 func relay(signals <-chan os.Signal, graceful context.CancelFunc, force chan<- struct{}) {

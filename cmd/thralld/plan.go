@@ -72,6 +72,8 @@ func plan(cfg *config.Config, folder string) supervisor.Plan {
 			DefaultMiddleware: cfg.DefaultMiddleware,
 			Quiet:             cfg.Quiet,
 			Preload:           cfg.Preload,
+			Threads:           cfg.Threads,
+			ThreadStackSize:   int64(cfg.ThreadStackSize),
 		},
 		Perl:         cfg.Perl,
 		Env:          perlEnv(os.Environ(), cfg.Env, dir),
@@ -88,8 +90,8 @@ func resolved(path string) string {
 	if !filepath.IsAbs(path) {
 		return path
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
 	}
 	return path
 }

@@ -134,7 +134,7 @@ func (d *daemon) conclude(r *reload, err error) {
 	if errors.Is(err, context.Canceled) { // as nothing but a stop ends a reload
 		err = psgi.ErrStopping
 	}
-	outcome := outcomeOf(err)
+	outcome := outcomeName(err)
 	var began time.Time
 	generation := 0
 	d.records.change(r.record, func(c *control.Reload) {
@@ -162,7 +162,7 @@ func (d *daemon) conclude(r *reload, err error) {
 	close(r.done)
 }
 
-func outcomeOf(err error) string {
+func outcomeName(err error) string {
 	var back *supervisor.RolledBackError
 	var superseded *supervisor.SupersededError
 	switch {

@@ -43,6 +43,10 @@ func report(std stdio, err error) int {
 	if err == nil {
 		return 0
 	}
+	var said exitStatus
+	if errors.As(err, &said) {
+		return int(said)
+	}
 	for line := range strings.Lines(strings.TrimRight(err.Error(), "\n")) {
 		fmt.Fprintln(std.err, "thralld: "+strings.TrimRight(line, "\n"))
 	}
@@ -76,7 +80,7 @@ func newRoot(in *invocation, line []string) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          in.command(serve),
+		RunE:          in.command(live),
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Use: "help", RunE: func(*cobra.Command, []string) error { return printHelp(in.std.out) }})

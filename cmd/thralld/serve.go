@@ -13,20 +13,26 @@ import (
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
-// serve runs the app until a stop is asked for. Everything that can fail comes
-// first: when it returns an error before the log says "ready", nothing is left
-// behind.
-func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
-	log := newLogger(cfg, in)
+// serve runs the app until a stop is asked for, as the user that it becomes. Everything
+// that can fail comes first: when it returns an error before the log says "ready",
+// nothing is left behind.
+func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identity, logs *journal) error {
+	log := logs.daemon
 	defer func() { _ = log.Sync() }()
 	in.logNotices(log)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	d, err := newDaemon(in, cfg, log, newAppLogger(cfg, in), stop)
+	pid, err := writePID(cfg.PID)
 	if err != nil {
 		return err
 	}
-	controller, err := d.start(ctx, cfg)
+	defer pid.remove()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d, err := newDaemon(in, cfg, log, logs.app, stop)
+	if err != nil {
+		return err
+	}
+	d.access = logs.accessWriter()
+	controller, err := d.start(ctx, cfg, who)
 	if err != nil {
 		d.end()
 		if ctx.Err() != nil {
@@ -38,6 +44,9 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config) error {
 
 	// From here on only time, signals and clients of the control socket end the daemon.
 	log.Info("ready", zap.String("app", appName(cfg)), zap.Int("workers", cfg.Workers), zap.String("version", version))
+	if err := logs.serving(in.std.parent); err != nil {
+		log.Error("who waits for the daemon to serve cannot be told", zap.Error(err))
+	}
 	endControl := d.serveControl(controller)
 	failed := d.run(ctx)
 	d.end()
@@ -64,16 +73,19 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 	}, nil
 }
 
-// start puts the first configuration in force and returns the control socket, or
-// leaves nothing behind but what end ends.
-func (d *daemon) start(ctx context.Context, cfg *config.Config) (controller net.Listener, err error) {
-	controller, err = d.listenControl(cfg)
+// start puts the first configuration in force, as the user that the daemon becomes, and
+// returns the control socket; or it leaves nothing behind but what end ends.
+func (d *daemon) start(ctx context.Context, cfg *config.Config, who *identity) (controller net.Listener, err error) {
+	controller, err = d.listenControl(cfg, who)
 	if err != nil {
 		return nil, err
 	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	if _, err := d.apply(ctx, cfg, wish{what: newCode}); err != nil {
+	d.settle = func() error { return settleAs(cfg, who, d.log) }
+	_, err = d.apply(ctx, cfg, wish{what: newCode})
+	d.settle = nil
+	if err != nil {
 		if controller != nil {
 			_ = controller.Close()
 		}
@@ -85,11 +97,13 @@ func (d *daemon) start(ctx context.Context, cfg *config.Config) (controller net.
 // end ends the front first, so that the requests it has are answered, and then the
 // workers. What is not done after stop_timeout is cut; a force does it at once.
 func (d *daemon) end() {
-	timeout := time.Duration(0)
-	if cfg := d.config(); cfg != nil {
-		timeout = time.Duration(cfg.StopTimeout)
+	cfg := d.config()
+	if cfg == nil { // it never served
+		d.workers.Kill()
+		_ = d.front.Shutdown(context.Background()) // no connection has been accepted
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.StopTimeout))
 	defer cancel()
 	ended := make(chan struct{})
 	defer close(ended)
@@ -105,7 +119,7 @@ func (d *daemon) end() {
 	if err := d.front.Shutdown(ctx); err != nil {
 		d.log.Warn("requests were cut", zap.Error(err))
 	}
-	if err := d.workers.Stop(ctx); err != nil && d.config() != nil {
+	if err := d.workers.Stop(ctx); err != nil {
 		d.log.Warn("workers were ended while they ran a request", zap.Error(err))
 	}
 }

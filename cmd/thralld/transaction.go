@@ -58,7 +58,7 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 
 func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*server.Change, error) {
 	options := serverOptions(cfg)
-	options.App, options.Log = d.app, d.log
+	options.App, options.Log, options.AccessLog, options.Opened = d.app, d.log, d.access, d.settle
 	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6})
 }
 

@@ -68,10 +68,11 @@ func (g Generation) text(now time.Time) string {
 	return text
 }
 
+// text names the generation unless the reload made none.
 func (r Reload) text(now time.Time) string {
 	text := r.Outcome
-	if r.Generation != 0 {
-		text = fmt.Sprintf("generation %d, %s", r.Generation, text)
+	if r.Generation > 0 {
+		text = fmt.Sprintf("generation %d, %s", r.Generation, r.Outcome)
 	}
 	if r.Ended.IsZero() {
 		text += " for " + age(now.Sub(r.Started))

@@ -23,9 +23,9 @@ type Type uint8
 // The frames that go down, to a worker.
 const (
 	TypeRequest Type = 1 // flags, environment, body or path of the spool file
-	TypeQuit    Type = 2 // end after what is already queued
+	TypeQuit    Type = 2 // end after what is already queued; sent once for each thread
 	TypeCancel  Type = 3 // the client of this request has left
-	TypeAck     Type = 4 // the file of this response has been opened: close it
+	TypeAck     Type = 4 // the file of this response has been opened: close it; to threads, also: a piece was taken
 )
 
 // The frames that come up, from a worker.
@@ -41,10 +41,12 @@ const (
 
 // The frames between the Go process and the template; id is a slot.
 const (
-	TypeBoot    Type = 32 // down: what to load, as a list of names and values
-	TypeSpawn   Type = 33 // down: fork a worker for this slot
-	TypeLoaded  Type = 48 // up: the template can fork
-	TypeSpawned Type = 49 // up: the worker's pid
+	TypeBoot      Type = 32 // down: what to load, as a list of names and values
+	TypeSpawn     Type = 33 // down: fork a worker for this slot
+	TypeCalibrate Type = 34 // down: find out where this perl keeps its stack
+	TypeLoaded    Type = 48 // up: the template can fork
+	TypeSpawned   Type = 49 // up: the worker's pid
+	TypeLayout    Type = 50 // up: where it does, as text for pkg/stack
 )
 
 // Flags qualify a frame.

@@ -23,6 +23,7 @@ var types = map[string]psgi.Type{
 	"READY": psgi.TypeReady, "HEAD": psgi.TypeHead, "BODY": psgi.TypeBody, "INFO": psgi.TypeInfo,
 	"IDLE": psgi.TypeIdle, "LOG": psgi.TypeLog, "FAIL": psgi.TypeFail,
 	"BOOT": psgi.TypeBoot, "SPAWN": psgi.TypeSpawn, "LOADED": psgi.TypeLoaded, "SPAWNED": psgi.TypeSpawned,
+	"CALIBRATE": psgi.TypeCalibrate, "LAYOUT": psgi.TypeLayout,
 }
 
 var flags = map[string]psgi.Flags{
@@ -232,12 +233,13 @@ func TestGoldenFramesAreMade(t *testing.T) {
 			if got, err = psgi.AppendRequest(nil, g.ID, &r); err != nil {
 				t.Errorf("%s: %v", g.Name, err)
 			}
-		case "QUIT", "CANCEL", "ACK", "SPAWN":
+		case "QUIT", "CANCEL", "ACK", "SPAWN", "CALIBRATE":
 			got = psgi.AppendFrame(nil, types[g.Type], g.flags(), g.ID, []byte(g.Payload))
 		case "BOOT":
 			got = psgi.AppendBoot(nil, &psgi.Boot{
 				App: "/srv/app.psgi", Env: "deployment", Include: []string{"/srv/lib", "/srv/local"},
 				Modules: []string{"Some::Module=name"}, DefaultMiddleware: true, Preload: true, Generation: 3,
+				Threads: 4, ThreadStackSize: 1 << 20,
 				Slots: [][2]int{{4, 5}, {6, 7}},
 			})
 		default:

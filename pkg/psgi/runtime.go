@@ -46,6 +46,8 @@ type Boot struct {
 	Quiet             bool     // no AccessLog in development
 	Preload           bool     // load the app once, in the template
 	Generation        int      // thralld.generation in the app
+	Threads           int      // requests that a worker runs at a time; 0 and 1 are one, without perl's threads
+	ThreadStackSize   int64    // bytes for each of several threads; 0: what perl was built with
 	// Slots holds, for each slot, the numbers that its socket and its log pipe
 	// have in the template.
 	Slots [][2]int
@@ -57,6 +59,7 @@ func AppendBoot(dst []byte, b *Boot) []byte {
 		"app", b.App, "eval", b.Eval, "env", b.Env,
 		"default_middleware", perlBool(b.DefaultMiddleware), "quiet", perlBool(b.Quiet),
 		"preload", perlBool(b.Preload), "generation", strconv.Itoa(b.Generation),
+		"threads", strconv.Itoa(max(b.Threads, 1)), "thread_stack_size", strconv.FormatInt(b.ThreadStackSize, 10),
 	}
 	for _, dir := range b.Include {
 		list = append(list, "include", dir)

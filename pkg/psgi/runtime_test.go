@@ -58,7 +58,7 @@ func TestBootOfAnAppWithDefaultsOnly(t *testing.T) {
 	}
 	want := []string{
 		"app", "My::App", "eval", "", "env", "",
-		"default_middleware", "", "quiet", "", "preload", "", "generation", "1",
+		"default_middleware", "", "quiet", "", "preload", "", "generation", "1", "threads", "1", "thread_stack_size", "0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -205,6 +205,7 @@ func (c *conn) refuse(instead []byte) error {
 	set.Log.Debug("request refused",
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	c.patience = set.Timeout
+	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	if _, err := c.write(appendRefusal(nil, err, set.ServerSoftware)); err != nil {
 		return err
 	}

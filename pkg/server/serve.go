@@ -45,7 +45,8 @@ func (t *task) fields() []zap.Field {
 // response is not whole, or there is nobody to read it.
 func (s *Server) serve(ctx context.Context, set *settings, x exchange) bool {
 	t := &task{set: set, x: x, id: s.ids.next(), start: time.Now(), unread: x.request().length != 0}
-	t.informer.x = x
+	defer set.access.watch(t)()
+	t.informer.x = t.x
 	err := t.attempt(ctx)
 	t.informer.close()
 	t.report(err)
@@ -55,7 +56,7 @@ func (s *Server) serve(ctx context.Context, set *settings, x exchange) bool {
 	case errors.Is(err, errClientLeft):
 		return false
 	case t.begun:
-		_ = x.flush() // the client gets what there is
+		_ = t.x.flush() // the client gets what there is
 		return false
 	}
 	t.refuse(err)

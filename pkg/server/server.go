@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,9 +47,16 @@ type Options struct {
 	// ServerSoftware is the Server field of responses whose app sends none; empty
 	// adds none.
 	ServerSoftware string
+	// Opened is called by Prepare when all addresses are open and nothing else has
+	// been made: the place to give up the rights that opening needed. Its error is
+	// Prepare's. Nil: nothing.
+	Opened func() error
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// AccessLog gets a line for each request, in the combined format of Apache: one
+	// Write each, from any goroutine, before the connection goes on. Nil: none.
+	AccessLog io.Writer
 }
 
 // Server serves an app on any number of listeners, in a way that can be changed

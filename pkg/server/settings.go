@@ -13,7 +13,8 @@ import (
 type settings struct {
 	Options
 	mount    string
-	software string // for the environment; never empty
+	software string     // for the environment; never empty
+	access   *accessLog // nil: none
 	spool    *spool
 	receiver receiver
 }
@@ -27,7 +28,7 @@ func newSettings(opts Options, now *settings) *settings {
 	if opts.MaxHeaderBytes <= 0 {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
-	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware}
+	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog)}
 	if next.software == "" {
 		next.software = "thralld"
 	}
@@ -64,10 +65,12 @@ func (s *Server) Prepare(opts Options, addresses []string, how ListenOptions) (*
 		return nil, err
 	}
 	c := &Change{server: s, next: newSettings(opts, now)}
+	c.keep, c.open, err = openAll(have, addresses, how)
+	if err == nil && opts.Opened != nil {
+		err = opts.Opened()
+	}
 	_, spoolErr := c.next.spool.ready()
-	var listenErr error
-	c.keep, c.open, listenErr = openAll(have, addresses, how)
-	if err := errors.Join(listenErr, spoolErr); err != nil {
+	if err := errors.Join(err, spoolErr); err != nil {
 		c.Discard()
 		return nil, err
 	}

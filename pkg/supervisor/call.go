@@ -22,9 +22,11 @@ type call struct {
 	answered chan answer     // capacity one: the first answer counts
 
 	// Guarded by dispatcher.mu.
-	slot      *slot // where it was sent; nil while it waits
-	abandoned bool  // nobody wants the answer any more
-	told      bool  // that it is slow has been logged
+	slot      *slot     // where it was sent; nil while it waits
+	unread    bool      // the worker may not have read it; only kept of slots with threads
+	sent      time.Time // when it was sent to a thread
+	abandoned bool      // nobody wants the answer any more
+	told      bool      // that it is slow has been logged
 
 	// stream is the body of a response that comes in pieces. It belongs to the
 	// goroutine that reads the slot.
@@ -77,7 +79,7 @@ func (fileBody) Next() ([]byte, error) { return nil, io.EOF }
 
 // streamDepth is how many pieces of a response wait in memory for a client that
 // is slower than the app, before the worker has to wait, too. A piece has up to
-// 128 KiB.
+// 128 KiB. A worker with threads waits by itself (Thralld::Threads, WINDOW).
 const streamDepth = 4
 
 // stream is a body that comes in pieces: written by the goroutine that reads the
@@ -93,6 +95,7 @@ type stream struct {
 	more  chan struct{} // capacity one: there is a piece, or the end
 	space chan struct{} // capacity one: there is room
 
+	taken     func() // called when the reader has taken a piece; nil: nobody counts
 	closeOnce sync.Once
 	gone      chan struct{} // closed when the reader has left
 	abandon   func()        // tells the dispatcher that it has
@@ -151,13 +154,18 @@ func (s *stream) end(err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	if s.err == nil { // the first reason is the true one
+		s.err = err
+	}
 	wake(s.more)
 }
 
 func (s *stream) Next() ([]byte, error) {
 	for {
 		piece, err := s.take()
+		if piece != nil && s.taken != nil {
+			s.taken()
+		}
 		if piece != nil || err != nil {
 			return piece, err
 		}

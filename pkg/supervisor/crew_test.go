@@ -34,6 +34,8 @@ type crew struct {
 	dir  string
 	logs *observer.ObservedLogs
 	set  setup
+
+	first *Roll // that of the start
 }
 
 // setup is what a crew begins with.
@@ -65,7 +67,7 @@ func newCrew(t *testing.T, source string, change func(*setup)) *crew {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &crew{s, t, dir, logs, set}
+	return &crew{s, t, dir, logs, set, nil}
 }
 
 // start makes the first generation, or ends everything.
@@ -75,7 +77,7 @@ func (c *crew) start(ctx context.Context) error {
 		c.Kill()
 		return err
 	}
-	candidate.Commit(c.set.settings)
+	c.first = candidate.Commit(c.set.settings)
 	return nil
 }
 
@@ -106,6 +108,7 @@ func (c *crew) current() (slots []*slot) {
 func startCrew(t *testing.T, source string, change func(*setup)) *crew {
 	t.Helper()
 	c := newCrew(t, source, change)
+	before := descriptors(t)
 	if err := c.start(t.Context()); err != nil {
 		t.Fatalf("start: %v", err)
 	}
@@ -118,8 +121,19 @@ func startCrew(t *testing.T, source string, change func(*setup)) *crew {
 		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 			t.Errorf("a process is left behind (wait: %v)", err)
 		}
+		c.until("all descriptors are closed", func() bool { return descriptors(t) <= before })
 	})
 	return c
+}
+
+// descriptors counts what this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // call runs a request for the path and returns the whole answer.

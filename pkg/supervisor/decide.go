@@ -86,12 +86,13 @@ func decide(v view) decision {
 
 	do, due := wait, time.Time{}
 	switch {
-	case v.candidate != 0 && c.trial == 0 && v.freeTrial > 0:
+	case v.trialWaits(c):
 		do, due = spawnTrial, v.spawned.Add(v.interval)
-	case v.target != 0 && c.current < v.wanted && v.free > 0:
+	case v.target != 0 && c.current < v.wanted && v.free > 0 && !c.unburied:
 		do, due = spawnOne, later(v.spawned.Add(v.interval), v.notBefore)
 	}
-	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && !(v.swift && do == spawnOne) {
+	swift := v.swift && do == spawnOne
+	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && !swift {
 		do, due = wait, c.lingers // one has to go first: an event, or the end of its lingering
 	}
 	if do != wait && !v.now.Before(due) {
@@ -103,12 +104,13 @@ func decide(v view) decision {
 
 // count is what decide needs of all members together.
 type count struct {
-	alive   int       // processes that count against the ceiling
-	ready   int       // workers that serve
-	fresh   int       // those of them that are of target and not due
-	current int       // fresh ones and those that boot
-	trial   int       // workers of candidate
-	lingers time.Time // when the next one stops counting as alive
+	alive    int       // processes that count against the ceiling
+	ready    int       // workers that serve
+	fresh    int       // those of them that are of target and not due
+	current  int       // fresh ones and those that boot
+	trial    int       // workers of candidate
+	lingers  time.Time // when the next one stops counting as alive
+	unburied bool      // one of target has ended, and it is not known why
 }
 
 func (v view) count() count {
@@ -116,7 +118,8 @@ func (v view) count() count {
 	for _, m := range v.members {
 		switch {
 		case m.state == gone:
-			c.alive++ // until it is known why
+			c.alive++ // until it is known why: then notBefore is known, too
+			c.unburied = c.unburied || m.generation == v.target
 			continue
 		case m.state != booting && m.state != ready:
 			if end := m.told.Add(linger); v.now.Before(end) {
@@ -150,12 +153,21 @@ func (v view) useless() (at int, ok bool) {
 	return at, at >= 0
 }
 
-// surplus finds the worker to retire when there are more than wanted.
+// trialWaits reports whether the candidate should get its worker now.
+func (v view) trialWaits(c count) bool {
+	return v.candidate != 0 && c.trial == 0 && v.freeTrial > 0
+}
+
+// surplus finds the worker to retire when there are more than wanted. One that is
+// due has a successor then and is left to reach its limit, which may take hours:
+// unless somebody needs its place.
 func (v view) surplus(c count) (at int, ok bool) {
 	at = -1
+	crowded := v.trialWaits(c) || c.ready > v.wanted+1
 	for i, m := range v.members {
 		old := m.generation != v.target
-		if m.state != ready || m.generation == v.candidate || !old && !m.spent {
+		may := old || m.spent || m.due && crowded
+		if m.state != ready || m.generation == v.candidate || !may {
 			continue
 		}
 		if at < 0 || v.goesBefore(m, v.members[at]) {
@@ -183,13 +195,16 @@ func (v view) surplus(c count) (at int, ok bool) {
 }
 
 // goesBefore orders those that may go: other generations than target first, the
-// oldest of them first, in one generation who was born first.
+// oldest of them first, in one generation the spent ones, then who was born first.
 func (v view) goesBefore(a, b member) bool {
 	if a.generation != b.generation {
 		if (a.generation == v.target) != (b.generation == v.target) {
 			return b.generation == v.target
 		}
 		return a.generation < b.generation
+	}
+	if a.spent != b.spent {
+		return a.spent
 	}
 	return a.born.Before(b.born)
 }

@@ -120,12 +120,18 @@ func (d *dispatcher) submit(c *call, r *psgi.Request) error {
 
 // pick chooses the worker for a frame of that size: the most recently used one
 // whose queue is short, so that caches stay warm and idle workers stay idle; else
-// the most recently used idle one; else one that will soon be free; else nil.
+// the most recently used idle one; else one that will soon be free; else nil. A
+// worker with threads counts as idle while one of them is.
 func (d *dispatcher) pick(size int) *slot {
 	var idle, soon *slot
 	for _, s := range d.slots {
 		switch {
-		case !s.ready || s.cleaning || s.exhausted():
+		case !s.ready || s.exhausted():
+		case s.threaded():
+			if idle == nil && s.hasThread(size) {
+				idle = s
+			}
+		case len(s.cleaning) > 0:
 		case len(s.sent) == 0:
 			if idle == nil {
 				idle = s
@@ -143,20 +149,30 @@ func (d *dispatcher) pick(size int) *slot {
 	return soon
 }
 
+// hasThread reports whether one of several threads is idle, and the frame fits
+// what may still be in the socket.
+func (s *slot) hasThread(size int) bool {
+	fits := s.bytes == 0 || s.bytes+size <= maxAheadBytes
+	return len(s.sent)+len(s.cleaning) < s.threads && fits
+}
+
 // load is the estimated work queued on the slot's worker.
 func (s *dispatchState) load() time.Duration {
 	return s.estimate * time.Duration(len(s.sent))
 }
 
 func (d *dispatcher) send(s *slot, c *call) {
-	c.slot = s
+	if len(s.sent) == 0 || s.threaded() && s.bytes == 0 {
+		s.since = time.Now()
+	}
+	c.slot, c.unread = s, true
+	if s.threaded() {
+		c.sent = time.Now()
+	}
 	s.sent = append(s.sent, c)
 	s.bytes += len(c.frame)
 	s.served++
 	d.checkLimit(s)
-	if len(s.sent) == 1 {
-		s.since = time.Now()
-	}
 	d.arm(patience)
 	s.noteCurrent()
 	if err := s.wire.send(c.frame); err != nil {
@@ -211,6 +227,25 @@ func (d *dispatcher) takeBack(s *slot, dead bool) {
 		}
 		d.waiting = slices.Insert(d.waiting, at, c)
 	}
+	s.noteRead(nil)
+}
+
+// noteRead notes that a worker with threads has read what was sent up to that call,
+// as it answers it; nil: everything, as the rest was taken back.
+func (s *slot) noteRead(last *call) {
+	if !s.threaded() {
+		return
+	}
+	for _, c := range s.sent {
+		if c.unread {
+			c.unread = false
+			s.bytes -= len(c.frame)
+			s.since = time.Now()
+		}
+		if c == last {
+			return
+		}
+	}
 }
 
 func (s *slot) find(id uint32) *call {
@@ -226,7 +261,9 @@ func (s *slot) remove(id uint32) *call {
 	for i, c := range s.sent {
 		if c.id == id {
 			s.sent = slices.Delete(s.sent, i, i+1)
-			s.bytes -= len(c.frame)
+			if c.unread {
+				s.bytes -= len(c.frame)
+			}
 			return c
 		}
 	}
@@ -279,18 +316,21 @@ func (d *dispatcher) tick() {
 	}
 	now := time.Now()
 	for _, s := range slices.Clone(d.slots) {
-		if len(s.sent) == 0 || s.held {
+		if s.bytes == 0 || s.held {
 			continue
 		}
 		if wait := patience - now.Sub(s.since); wait > 0 {
 			d.arm(wait)
 			continue
 		}
+		sent := len(s.sent)
 		d.hold(s)
-		if len(s.sent) == 0 {
+		if len(s.sent) == 0 || s.threaded() {
+			s.held = false
+		}
+		if len(s.sent) == 0 || s.threaded() && len(s.sent) < sent {
 			// The worker has not even begun: it is busy with what it does after
 			// a response, or stopped. Others come first.
-			s.held = false
 			d.slots = append(slices.DeleteFunc(d.slots, func(o *slot) bool { return o == s }), s)
 		}
 	}

@@ -234,7 +234,7 @@ func TestWorkerThatCleansUpGetsNothingUntilItIsIdle(t *testing.T) {
 		h.serve("cleans", time.Microsecond)
 		h.serve("a", time.Microsecond)
 		h.expectRan("0:cleans", "1:a")
-		h.idle(w.slot, 0)
+		h.idle(w.slot, w.slot.cleaning[0].id, 0)
 		w.flags = 0
 		h.serve("b", time.Microsecond)
 		h.expectRan("0:cleans", "1:a", "0:b")
@@ -292,5 +292,25 @@ func TestFramesThatBelongToNoRequestAreRefused(t *testing.T) {
 				t.Errorf("%+v: %v, want ErrFrame", f, err)
 			}
 		}
+	})
+}
+
+func TestWorkerThatReachesItsLimitRunsWhatItHasBeenSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 2)
+		h.train(20 * time.Microsecond)
+		h.limit(h.workers[0].slot, 60+3)
+		var outcomes []<-chan error
+		for i := range 4 {
+			outcomes = append(outcomes, h.order(t.Context(), fmt.Sprint(i), 100*time.Microsecond))
+		}
+		if due, spent := h.used(h.workers[0].slot); !due || !spent {
+			t.Errorf("near its limit: %t, at it: %t", due, spent)
+		}
+		h.withdraw(h.workers[0].slot)
+		for _, outcome := range outcomes {
+			h.succeed(outcome)
+		}
+		h.expectRan("0:0", "1:3", "0:1", "0:2")
 	})
 }

@@ -3,12 +3,20 @@
 //
 // # The processes
 //
-// Start makes a generation: slots, which are socket pairs and log pipes, and a
+// Prepare makes a generation: slots, which are socket pairs and log pipes, and a
 // template, a Perl process that inherits the workers' ends of all slots. Told to
 // spawn a worker for a slot, the template forks twice, so that the worker is an
 // orphan and is adopted by this process, which thus is its parent: the kernel
 // tells how it ended, whatever becomes of the template, and its pid is not used
 // again before it has been reaped here.
+//
+// # Generations
+//
+// A generation begins as a candidate, with one worker that takes no requests. Commit
+// makes it the target, and the roll replaces the workers of all others, until it is
+// the stable one. Of each worker decide knows its generation, its state and a few
+// times; it says what to do next, and nothing else decides. A generation without
+// workers that is neither target, stable nor candidate is dismissed.
 //
 // # The owners
 //
@@ -27,6 +35,8 @@
 //     slot's reader, which is woken, takes in what is left (drained).
 //   - The worker's end of a slot is shared with the worker, also its file status
 //     flags: it must stay blocking, and is only read with MSG_DONTWAIT.
+//   - A worker with threads has no first request: what is known of its requests
+//     is kept for each call, and only what may still be unread for the slot.
 //   - PR_SET_CHILD_SUBREAPER is a property of the process: two supervisors in one
 //     process share it.
 package supervisor

@@ -32,7 +32,7 @@ func (s *Supervisor) newGeneration(plan Plan) (*generation, error) {
 	s.lastNumber++
 	g := &generation{number: s.lastNumber, plan: plan, born: time.Now()}
 	for i := range plan.Workers + spareSlots {
-		slot, err := newSlot(i, g.number, s.logLine)
+		slot, err := newSlot(i, g.number, plan.Boot.Threads, s.logLine)
 		if err != nil {
 			g.close()
 			return nil, err
@@ -54,16 +54,6 @@ func (g *generation) close() {
 	}
 }
 
-// generation returns the living one of that number, or nil.
-func (s *Supervisor) generation(number int) *generation {
-	for _, g := range s.generations {
-		if g.number == number {
-			return g
-		}
-	}
-	return nil
-}
-
 // free counts the slots of a generation that have no worker.
 func (s *Supervisor) free(g *generation) int {
 	if g == nil {
@@ -80,11 +70,24 @@ func (s *Supervisor) free(g *generation) int {
 
 // failed counts a failure and delays the next spawn, the longer the more there
 // were in a row.
-func (g *generation) failed(born time.Time, reason string, least time.Duration) {
-	now := time.Now()
+func (s *Supervisor) failed(g *generation, born time.Time, reason string) {
+	now, least := time.Now(), s.settings.ErrRespawnInterval
+	for _, w := range s.workers {
+		if w.generation == g && w.state != gone {
+			w.endRow(now)
+		}
+	}
 	g.failures = failuresAfter(g.failures, g.lastFailure, born, now)
 	g.lastFailure, g.reason = now, reason
 	g.notBefore = now.Add(max(backoff(g.failures, least, rand.Float64()), least))
+}
+
+// endRow forgets the failures before a worker that came after the last of them and
+// has lived on.
+func (w *worker) endRow(now time.Time) {
+	if w.born.After(w.generation.lastFailure) && now.Sub(w.born) >= matureAge {
+		w.generation.failures = 0
+	}
 }
 
 // wanted reports whether workers of a generation may still be spawned.

@@ -30,6 +30,7 @@ type fakeWorker struct {
 	died    chan struct{}
 	flags   psgi.Flags // of the heads that it sends
 	cancels []uint32
+	quits   int
 }
 
 // hall is a dispatcher with its workers, and the record of who ran what.
@@ -37,13 +38,16 @@ type hall struct {
 	*dispatcher
 	t       *testing.T
 	workers []*fakeWorker
+	threads int // of each worker; 0: one
 
 	mu  sync.Mutex
 	ran []string // "worker:request", in order of beginning
 }
 
-func newHall(t *testing.T, workers int) *hall {
-	h := &hall{dispatcher: newDispatcher(zap.NewNop()), t: t}
+func newHall(t *testing.T, workers int) *hall { return newThreadedHall(t, workers, 0) }
+
+func newThreadedHall(t *testing.T, workers, threads int) *hall {
+	h := &hall{dispatcher: newDispatcher(zap.NewNop()), t: t, threads: threads}
 	h.maxQueue = 100
 	for range workers {
 		h.hire()
@@ -59,20 +63,19 @@ func newHall(t *testing.T, workers int) *hall {
 
 func (h *hall) hire() {
 	w := &fakeWorker{d: h.dispatcher, hall: h, arrived: make(chan struct{}, 1), died: make(chan struct{})}
-	w.slot = &slot{number: len(h.workers), generation: 1, wire: w}
+	w.slot = &slot{number: len(h.workers), generation: 1, threads: h.threads, wire: w}
 	h.workers = append(h.workers, w)
 	h.admit(w.slot, w.died, 0)
-	go w.run() // ends when the worker dies
+	for range max(h.threads, 1) {
+		go w.run() // ends when the worker dies
+	}
 }
 
 func (w *fakeWorker) send(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.queue = append(w.queue, frame)
-	select {
-	case w.arrived <- struct{}{}:
-	default:
-	}
+	wake(w.arrived)
 	return nil
 }
 
@@ -84,11 +87,21 @@ func (w *fakeWorker) takeBack(bool) []uint32 {
 		if f, _ := psgi.ParseFrame(b); f.Type == psgi.TypeRequest {
 			ids = append(ids, f.ID)
 		} else {
-			w.cancels = append(w.cancels, f.ID)
+			w.heed(f)
 		}
 	}
 	w.queue = nil
 	return ids
+}
+
+// heed counts the frames that are no requests.
+func (w *fakeWorker) heed(f psgi.Frame) {
+	switch f.Type {
+	case psgi.TypeCancel:
+		w.cancels = append(w.cancels, f.ID)
+	case psgi.TypeQuit:
+		w.quits++
+	}
 }
 
 func (w *fakeWorker) next() (psgi.Frame, bool) {
@@ -96,7 +109,9 @@ func (w *fakeWorker) next() (psgi.Frame, bool) {
 		w.mu.Lock()
 		if len(w.queue) > 0 {
 			frame, _ := psgi.ParseFrame(w.queue[0])
-			w.queue = w.queue[1:]
+			if w.queue = w.queue[1:]; len(w.queue) > 0 {
+				wake(w.arrived) // another thread
+			}
 			w.mu.Unlock()
 			return frame, true
 		}
@@ -115,9 +130,9 @@ func (w *fakeWorker) run() {
 		if !ok {
 			return
 		}
-		if frame.Type == psgi.TypeCancel {
+		if frame.Type != psgi.TypeRequest {
 			w.mu.Lock()
-			w.cancels = append(w.cancels, frame.ID)
+			w.heed(frame)
 			w.mu.Unlock()
 			continue
 		}

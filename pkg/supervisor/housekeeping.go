@@ -81,7 +81,7 @@ func (s *Supervisor) keepHouse(now time.Time) {
 		if w.state == ready || w.state == retiring {
 			s.watchRequests(w, now)
 		}
-		if w.state != ready || w.due != "" {
+		if w.state != ready || w.spent {
 			continue
 		}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,9 @@ type logPipe struct {
 	file *os.File // ours, non-blocking
 	end  *os.File // the worker's
 	emit func(line, request string)
+	// printers is how many requests may be printing at a time; 0 means one. If
+	// there are several, each has a line of its own.
+	printers int
 
 	mu      sync.Mutex
 	closed  bool
@@ -38,6 +42,7 @@ type logPipe struct {
 	mark    []byte // of an unfinished mark, with its markBegin
 	printer string // who is printing now
 	request string // who printed something of partial
+	others  []partialLine
 	last    []string
 	buf     [4096]byte
 }
@@ -144,7 +149,7 @@ func (p *logPipe) readMark(b []byte) (rest []byte) {
 	for i, c := range b {
 		switch {
 		case c == markEnd:
-			p.printer = string(p.mark[1:])
+			p.turn(string(p.mark[1:]))
 			p.mark = p.mark[:0]
 			return b[i+1:]
 		case c <= ' ' || c > '~' || len(p.mark) == maxMark:
@@ -154,6 +159,44 @@ func (p *logPipe) readMark(b []byte) (rest []byte) {
 		p.mark = append(p.mark, c)
 	}
 	return nil
+}
+
+// partialLine is a line that one of several printers has begun.
+type partialLine struct {
+	printer string
+	text    []byte
+}
+
+// turn gives the word to a request, or to whatever prints without marks. If
+// several are printing, the line that was begun waits until its printer goes on.
+func (p *logPipe) turn(to string) {
+	from := p.printer
+	p.printer = to
+	if p.printers <= 1 || from == to {
+		return
+	}
+	if len(p.partial) > 0 {
+		p.others = append(p.others, partialLine{from, slices.Clone(p.partial)})
+		p.partial = p.partial[:0]
+	}
+	at := slices.IndexFunc(p.others, func(l partialLine) bool { return l.printer == to })
+	switch {
+	case at >= 0:
+		p.partial, p.request = append(p.partial, p.others[at].text...), to
+		p.others = slices.Delete(p.others, at, at+1)
+	case len(p.others) > p.printers:
+		p.flush() // its request has ended, or is at rest
+	}
+}
+
+// flush hands on the oldest line that waits for its printer.
+func (p *logPipe) flush() {
+	oldest := p.others[0]
+	p.others = slices.Delete(p.others, 0, 1)
+	text, request, printer := p.partial, p.request, p.printer
+	p.partial, p.request, p.printer = oldest.text, oldest.printer, oldest.printer
+	p.line()
+	p.partial, p.request, p.printer = text, request, printer
 }
 
 // unmark makes text of what began like a mark.
@@ -195,6 +238,12 @@ func (p *logPipe) finish() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unmark()
+	if p.printers > 1 {
+		p.turn("")
+	}
+	for len(p.others) > 0 {
+		p.flush()
+	}
 	if len(p.partial) > 0 {
 		p.line()
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +17,7 @@ import (
 type Candidate struct {
 	supervisor *Supervisor
 	generation *generation
+	released   sync.Once
 
 	// These belong to the supervisor's goroutine.
 	ready   time.Time  // when its worker was; zero: not yet
@@ -45,7 +47,7 @@ func (s *Supervisor) Prepare(ctx context.Context, plan Plan) (*Candidate, error)
 	select {
 	case err := <-c.outcome:
 		if err != nil {
-			<-s.preparing
+			c.release()
 			return nil, err
 		}
 		return c, nil
@@ -139,10 +141,16 @@ func (s *Supervisor) dropTrial(c *Candidate) {
 	}
 }
 
-// Drop gives up a candidate. Nothing of it is left running for long.
+// Drop gives up a candidate. Nothing of it is left running for long. After Commit,
+// or for the second time, it does nothing.
 func (c *Candidate) Drop() {
 	c.supervisor.post(func() { c.supervisor.dropTrial(c) })
-	<-c.supervisor.preparing
+	c.release()
+}
+
+// release lets the next candidate be prepared.
+func (c *Candidate) release() {
+	c.released.Do(func() { <-c.supervisor.preparing })
 }
 
 // Commit makes the candidate's generation the target, and rolls the workers over to
@@ -160,7 +168,7 @@ func (c *Candidate) Commit(settings Settings) *Roll {
 		roll.end(psgi.ErrStopping)
 	default:
 	}
-	<-s.preparing
+	c.release()
 	return roll
 }
 
@@ -196,7 +204,7 @@ func (s *Supervisor) watchRoll() {
 	replaced, others := 0, 0
 	for _, w := range s.workers {
 		switch {
-		case w.state != booting && w.state != ready:
+		case w.state != booting && w.state != ready, w.generation == s.candidate():
 		case w.generation != s.target:
 			others++
 		case w.state == ready:

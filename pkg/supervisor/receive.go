@@ -21,7 +21,7 @@ func (d *dispatcher) receive(s *slot, f psgi.Frame) error {
 	case psgi.TypeInfo:
 		return d.receiveInfo(s, f)
 	case psgi.TypeIdle:
-		d.idle(s, f.Flags)
+		d.idle(s, f.ID, f.Flags)
 		return nil
 	}
 	return fmt.Errorf("%w: type %d", psgi.ErrFrame, f.Type)
@@ -39,10 +39,14 @@ func (d *dispatcher) lookup(s *slot, id uint32) (*call, error) {
 
 // requestID is the name of the request with that number, or "".
 func (d *dispatcher) requestID(s *slot, id uint32) string {
-	if c, err := d.lookup(s, id); err == nil {
-		return c.name
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range slices.Concat(s.sent, s.cleaning) {
+		if c.id == id {
+			return c.name
+		}
 	}
-	return s.requestID() // it cleans up after its response
+	return s.requestID()
 }
 
 func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
@@ -64,7 +68,12 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 		d.mu.Lock()
 		c.stream = newStream(c.ctx, s.dead, func() { d.abandon(c) })
 		r.Body, r.Stream = c.stream, f.Flags&psgi.FlagStream != 0
-		d.hold(s)
+		if s.threaded() {
+			s.noteRead(c)
+			c.stream.taken = func() { d.pieceTaken(s, c) }
+		} else {
+			d.hold(s)
+		}
 		d.feed()
 		d.deliver(c, r, nil)
 		d.mu.Unlock()
@@ -112,6 +121,17 @@ func (d *dispatcher) takeFile(s *slot, c *call, r *psgi.Response, head psgi.Head
 	}
 	_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil)) // a dead worker needs none
 	return err
+}
+
+// pieceTaken tells a worker with threads that a piece of its response has been
+// taken. The thread sends on only then: what its reader is behind must not keep
+// the slot's other responses from being read.
+func (d *dispatcher) pieceTaken(s *slot, c *call) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.find(c.id) == c {
+		_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil))
+	}
 }
 
 // openWorkerFile opens what a worker of this user has open, by /proc.
@@ -171,23 +191,26 @@ func (d *dispatcher) receiveInfo(s *slot, f psgi.Frame) error {
 // finish takes a call off its worker, as its response is complete, and gives the
 // worker more to do unless it says that it is still busy.
 func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Duration) {
+	s.noteRead(c)
 	s.remove(c.id)
 	s.learn(took)
 	if flags&psgi.FlagCleanup != 0 {
-		s.cleaning = true
-		d.hold(s)
-		s.current.Store(&c.name)
+		s.cleaning = append(s.cleaning, c)
+		if !s.threaded() {
+			d.hold(s)
+		}
+		s.noteCurrent()
 		d.feed()
 		return
 	}
 	d.rest(s, flags)
 }
 
-// idle notes that the worker's cleanup handlers are done.
-func (d *dispatcher) idle(s *slot, flags psgi.Flags) {
+// idle notes that the cleanup handlers of a request are done.
+func (d *dispatcher) idle(s *slot, id uint32, flags psgi.Flags) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.cleaning = false
+	s.cleaning = slices.DeleteFunc(s.cleaning, func(c *call) bool { return c.id == id })
 	d.rest(s, flags)
 }
 
@@ -197,8 +220,11 @@ func (d *dispatcher) rest(s *slot, flags psgi.Flags) {
 	if flags&psgi.FlagLeaving != 0 {
 		s.ready = false
 		d.hold(s)
+		if s.threaded() {
+			s.quit() // its other threads leave, too, after what they run
+		}
 	}
-	if len(s.sent) > 0 {
+	if len(s.sent) > 0 && !s.threaded() {
 		s.since = time.Now()
 	}
 	s.noteCurrent()
@@ -225,13 +251,14 @@ func (d *dispatcher) admit(s *slot, dead <-chan struct{}, limit int) {
 	d.feed()
 }
 
-// withdraw sends nothing more to a slot. Its worker finishes what it has read, and,
-// as there is no other to do it once all have been stopped, what it has been sent.
+// withdraw sends nothing more to a slot. Its worker finishes what it has read. What
+// it has only been sent it finishes, too, if it was sent as much as it may run, or
+// all have been stopped and there is no other to do it.
 func (d *dispatcher) withdraw(s *slot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.ready = false
-	if !d.stopped {
+	if !d.stopped && !s.exhausted() {
 		d.hold(s)
 		d.feed()
 	}
@@ -252,7 +279,7 @@ func (d *dispatcher) lost(s *slot) []string {
 		}
 		c.fail(psgi.ErrWorkerDied)
 	}
-	s.sent, s.bytes, s.cleaning = nil, 0, false
+	s.sent, s.bytes, s.cleaning = nil, 0, nil
 	s.current.Store(nil)
 	if i := slices.Index(d.slots, s); i >= 0 {
 		d.slots = slices.Delete(d.slots, i, i+1)

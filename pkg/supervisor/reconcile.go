@@ -60,9 +60,12 @@ func (s *Supervisor) reconcile() time.Time {
 	}
 	s.watchRoll()
 	s.dismiss()
+	return sooner(again, s.nextExpiry())
+}
 
-	again = sooner(again, s.probationEnds())
-	again = sooner(again, s.housekeeper.next)
+// nextExpiry is when somebody's time is up; zero: never.
+func (s *Supervisor) nextExpiry() time.Time {
+	again := sooner(s.probationEnds(), s.housekeeper.next)
 	for _, g := range s.generations {
 		if g.template != nil {
 			again = sooner(again, g.template.deadline)
@@ -119,7 +122,7 @@ func (s *Supervisor) retireWorker(w *worker) {
 	if w.state == ready {
 		s.retired = time.Now()
 	}
-	if w.spent {
+	if w.due != "" && w.generation == s.target {
 		w.cause = causeRecycled
 	}
 	s.apply(w, retire)
@@ -129,7 +132,7 @@ func (s *Supervisor) retireWorker(w *worker) {
 func (s *Supervisor) spawn(g *generation) bool {
 	if g.template == nil {
 		s.startTemplate(g)
-		return false
+		return g.template == nil // it failed: decide again, with the delay
 	}
 	if !g.template.loaded {
 		return false
@@ -138,28 +141,43 @@ func (s *Supervisor) spawn(g *generation) bool {
 		if s.workers[slot] != nil {
 			continue
 		}
-		w := &worker{slot: slot, generation: g, born: time.Now(), dead: make(chan struct{})}
-		if g.plan.StartTimeout > 0 {
-			w.deadline = w.born.Add(g.plan.StartTimeout)
-		}
 		if err := g.template.spawn(slot.number); err != nil {
 			return false // it has ended: its reader says so
 		}
-		s.workers[slot] = w
-		s.spawned = w.born
+		s.enter(slot, g)
 		return true
 	}
 	return false
 }
 
-// wantedWorkers is how many workers there should be now.
+// enter notes that a worker is being forked for a slot.
+func (s *Supervisor) enter(slot *slot, g *generation) {
+	w := &worker{slot: slot, generation: g, template: g.template, born: time.Now(), dead: make(chan struct{})}
+	if g.plan.StartTimeout > 0 {
+		w.deadline = w.born.Add(g.plan.StartTimeout)
+	}
+	s.workers[slot] = w
+	s.spawned = w.born
+}
+
+// wantedWorkers is how many workers there should be now: one slot stays free, or
+// no successor could come before a worker goes.
 func (s *Supervisor) wantedWorkers() int {
-	wanted := max(s.settings.Workers+s.adjustment, 1)
+	wanted := s.mostWorkers()
 	if s.settings.MinWorkers > 0 {
 		wanted = min(wanted, s.scale.wanted)
 	}
+	if s.target != nil {
+		wanted = min(wanted, s.target.room())
+	}
 	return wanted
 }
+
+// mostWorkers is how many workers there may be at most, if the load asks for them.
+func (s *Supervisor) mostWorkers() int { return max(s.settings.Workers+s.adjustment, 1) }
+
+// room is how many workers a generation can have beside that of a surge.
+func (g *generation) room() int { return len(g.slots) - 1 }
 
 // Room is how many workers the current generation can have at most, with one slot
 // left for the surge of a roll. 0: there is none yet.
@@ -167,7 +185,7 @@ func (s *Supervisor) Room() int {
 	room := 0
 	s.ask(func() {
 		if s.target != nil {
-			room = len(s.target.slots) - 1
+			room = s.target.room()
 		}
 	})
 	return room
@@ -182,7 +200,7 @@ func (s *Supervisor) Adjust(by int) int {
 		if s.target == nil {
 			return
 		}
-		room := len(s.target.slots) - 1
+		room := s.target.room()
 		s.adjustment = min(max(s.settings.Workers+s.adjustment+by, 1), room) - s.settings.Workers
 		wanted = s.settings.Workers + s.adjustment
 		s.log.Info("workers adjusted", zap.Int("workers", wanted))

@@ -17,23 +17,30 @@ type scale struct {
 	since  time.Time // when that was
 }
 
+// reset keeps to new bounds. Where there was nothing to choose, it begins with all
+// workers: those that are there may be busy.
 func (c *scale) reset(o Settings) {
 	c.wanted = min(max(c.wanted, o.MinWorkers, 1), o.Workers)
+	if o.MinWorkers <= 0 {
+		c.wanted = o.Workers
+	}
 	c.since = time.Time{}
 }
 
-// scaleUp wants another worker when a request waits for one.
+// scaleUp wants another worker when a request waits for one, and no worker is on its
+// way for that request.
 func (s *Supervisor) scaleUp() {
-	if s.settings.MinWorkers <= 0 || s.scale.wanted >= s.settings.Workers || s.dispatcher.queued() == 0 {
+	queued := s.dispatcher.queued()
+	if s.settings.MinWorkers <= 0 || s.scale.wanted >= s.mostWorkers() || queued == 0 {
 		return
 	}
-	coming := 0
+	coming := s.wantedWorkers()
 	for _, w := range s.workers {
-		if w.state == booting {
-			coming++
+		if w.state == ready && w.generation != s.candidate() {
+			coming--
 		}
 	}
-	if coming >= s.dispatcher.queued() {
+	if coming >= queued {
 		return
 	}
 	s.scale.wanted++

@@ -21,14 +21,22 @@ import (
 func TestWhateverHappensNoRequestIsLostOrRunTwice(t *testing.T) {
 	for seed := range uint64(16) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { simulate(t, seed) })
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed, 0) })
 		})
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
+func TestWhateverHappensToWorkersWithThreadsNoRequestIsLostOrRunTwice(t *testing.T) {
+	for seed := range uint64(16) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { simulate(t, seed, 2+int(seed%3)) })
+		})
+	}
+}
+
+func simulate(t *testing.T, seed uint64, threads int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	h := newHall(t, 1+rng.IntN(5))
+	h := newThreadedHall(t, 1+rng.IntN(5), threads)
 	usual := []time.Duration{20 * time.Microsecond, 200 * time.Microsecond, 2 * time.Millisecond, 20 * time.Millisecond}[seed%4]
 	slowOnes, leavers, deaths := rng.IntN(10), rng.IntN(10), rng.IntN(4)
 
@@ -53,7 +61,7 @@ func simulate(t *testing.T, seed uint64) {
 			h.workers[rng.IntN(len(h.workers))].die()
 			h.hire()
 		}
-		pass(time.Duration(rng.ExpFloat64() * float64(usual) / float64(len(h.workers))))
+		pass(time.Duration(rng.ExpFloat64() * float64(usual) / float64(len(h.workers)*max(threads, 1))))
 	}
 
 	died := 0
@@ -77,8 +85,8 @@ func simulate(t *testing.T, seed uint64) {
 			t.Errorf("request %s was run more than once", name)
 		}
 	}
-	if most := len(h.workers); died > most {
-		t.Errorf("%d requests died with a worker, and at most %d workers did", died, most)
+	if most := len(h.workers) * max(threads, 1); died > most {
+		t.Errorf("%d requests died with a worker, and at most %d were run by one that did", died, most)
 	}
 }
 
@@ -89,7 +97,7 @@ func (h *hall) watchForIdleness(ctx context.Context) {
 		h.dispatcher.mu.Lock()
 		idle := 0
 		for _, s := range h.slots {
-			if s.ready && !s.cleaning && len(s.sent) == 0 {
+			if s.ready && (len(s.cleaning) == 0 && len(s.sent) == 0 || s.threaded() && s.hasThread(0)) {
 				idle++
 			}
 		}
@@ -97,7 +105,7 @@ func (h *hall) watchForIdleness(ctx context.Context) {
 			h.t.Errorf("%d requests wait although %d workers are idle", len(h.waiting), idle)
 		}
 		for _, s := range h.slots {
-			if behind := time.Since(s.since); idle > 0 && len(s.sent) > 1 && behind > patience+blink {
+			if behind := time.Since(s.since); idle > 0 && len(s.sent) > 1 && !s.threaded() && behind > patience+blink {
 				h.t.Errorf("%d requests wait on worker %d, behind one that has run for %v, although %d workers are idle",
 					len(s.sent)-1, s.number, behind, idle)
 			}

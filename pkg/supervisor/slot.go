@@ -12,6 +12,7 @@ import (
 type slot struct {
 	number     int
 	generation int
+	threads    int // requests that its workers run at a time; 0 and 1 mean one
 
 	wire   wire        // what the dispatcher uses of socket
 	socket *socketWire // nil in tests that need no kernel
@@ -27,8 +28,8 @@ type slot struct {
 }
 
 // newSlot makes the descriptors of a slot; onLine gets what its workers print.
-func newSlot(number, generation int, onLine func(s *slot, line, request string)) (*slot, error) {
-	s := &slot{number: number, generation: generation}
+func newSlot(number, generation, threads int, onLine func(s *slot, line, request string)) (*slot, error) {
+	s := &slot{number: number, generation: generation, threads: threads}
 	var err error
 	if s.socket, err = newSocketWire(); err != nil {
 		return nil, fmt.Errorf("make the socket pair of a worker: %w", err)
@@ -38,15 +39,31 @@ func newSlot(number, generation int, onLine func(s *slot, line, request string))
 		s.socket.close()
 		return nil, fmt.Errorf("make the log pipe of a worker: %w", err)
 	}
+	s.logs.printers = threads
 	return s, nil
 }
 
-// noteCurrent sets current after a change of sent.
+// threaded reports whether the slot's workers run several requests at a time. Then
+// nothing is sent ahead: each request that is sent has a thread to run it.
+func (s *slot) threaded() bool { return s.threads > 1 }
+
+// noteCurrent sets current after a change of sent or cleaning.
 func (s *slot) noteCurrent() {
-	if len(s.sent) == 1 {
+	switch {
+	case len(s.sent) == 1 && len(s.cleaning) == 0:
 		s.current.Store(&s.sent[0].name)
-	} else {
+	case len(s.sent) == 0 && len(s.cleaning) == 1:
+		s.current.Store(&s.cleaning[0].name)
+	default:
 		s.current.Store(nil)
+	}
+}
+
+// quit tells the slot's worker to end after what it has read: one frame for each
+// thread, as each may be waiting for one. A dead worker needs none.
+func (s *slot) quit() {
+	for range max(s.threads, 1) {
+		_ = s.wire.send(quitFrame)
 	}
 }
 
@@ -68,10 +85,10 @@ type dispatchState struct {
 	ready    bool            // the worker takes requests
 	dead     <-chan struct{} // closed when the worker has ended
 	held     bool            // nothing is sent ahead: it streams, cleans up, or takes long
-	cleaning bool            // its response is out, it is not idle yet
-	sent     []*call         // sent and not finished; the first one is being run
-	bytes    int             // what the frames in sent add up to
-	since    time.Time       // when the first of sent became the first
+	cleaning []*call         // whose responses are out, and whose cleanup handlers run
+	sent     []*call         // sent and not finished; the first one, or with threads each one, is being run
+	bytes    int             // what the frames in sent add up to, with threads those that may be unread
+	since    time.Time       // when the first of sent became the first, with threads the first that may be unread
 	served   int             // requests sent to the worker and not taken back
 	limit    int             // how many it may be sent; 0: any number
 	estimate time.Duration   // what a request takes, by experience

@@ -94,8 +94,14 @@ func (s *Supervisor) configure(settings Settings) {
 	s.scale.reset(settings)
 	s.dispatcher.configure(&s.settings)
 	for _, w := range s.workers {
-		if w.state == ready {
-			s.dispatcher.limit(w.slot, s.settings.drawLimit())
+		if w.state != ready {
+			continue
+		}
+		if w.due == dueRequests {
+			w.due, w.spent = "", false
+		}
+		if s.dispatcher.limit(w.slot, s.settings.drawLimit()) {
+			w.due, w.spent = dueRequests, true // replaced one by one, as for its age
 		}
 	}
 }
@@ -149,7 +155,9 @@ func (s *Supervisor) stop() {
 	}
 	for _, w := range s.workers {
 		s.apply(w, retire)
-		w.deadline = time.Time{} // who called Stop says how long it may take
+		if w.state == retiring {
+			w.deadline = time.Time{} // who called Stop says how long it may take
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type template struct {
 	stopped  bool
 	deadline time.Time // when it is killed; zero: never
 	failure  string    // what it said before it ended
+	calibration
 }
 
 // startTemplate starts perl with the runtime as its program and the workers' ends

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/thralld/thralld/pkg/psgi"
+	"github.com/thralld/thralld/pkg/stack"
 )
 
 // startTemplate starts the process that forks a generation's workers.
@@ -60,6 +61,9 @@ func (s *Supervisor) receiveTemplate(g *generation, t *template, f psgi.Frame) e
 			return err
 		}
 		s.post(func() { s.workerSpawned(s.workerAt(g, slot), pid) })
+	case psgi.TypeLayout:
+		layout, err := stack.ParseLayout(text)
+		s.post(func() { t.calibrated(layout, err) })
 	case psgi.TypeFail:
 		s.post(func() { s.templateComplained(g, t, slot, text) })
 	default:
@@ -88,9 +92,16 @@ func (s *Supervisor) workerReady(slot *slot, pid int) {
 	s.apply(w, booted)
 }
 
-// workerSpawned learns the pid of a worker, which may have ended already.
+// workerSpawned learns the pid of a worker, which may have ended already. Another
+// one in its slot was forked by a template that died before it told: they read the
+// same socket, and what one of them has read nobody knows, so both end.
 func (s *Supervisor) workerSpawned(w *worker, pid int) {
-	if w == nil || w.pid != 0 {
+	if w == nil || w.pid == pid {
+		return
+	}
+	if w.pid != 0 {
+		killChild(pid)
+		s.workerBroken(w.slot, fmt.Errorf("process %d is in its slot, too", pid))
 		return
 	}
 	w.pid = pid
@@ -126,11 +137,13 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 	}
 	stopped := t.stopped
 	t.stop()
+	t.calibrated(nil, errors.New("the template that knew where its workers keep their stack has ended"))
 	for _, w := range s.workers {
 		if w.generation == g && w.pid == 0 {
 			s.apply(w, exited)
 		}
 	}
+	s.reapChildren() // who ended meanwhile and could not be told from them
 	switch {
 	case stopped || s.stopping:
 	case t.loaded:
@@ -149,7 +162,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 
 // templateFailed: it could not be started, or ended before it was of use.
 func (s *Supervisor) templateFailed(g *generation, born time.Time, err error, last []string) {
-	g.failed(born, err.Error(), s.settings.ErrRespawnInterval)
+	s.failed(g, born, err.Error())
 	g.unloadable = g.lastFailure
 	if g == s.candidate() && !s.trial.ended {
 		s.failTrial(g, err) // Prepare returns it

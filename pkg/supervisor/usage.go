@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thralld/thralld/pkg/psgi"
@@ -12,8 +13,8 @@ import (
 // Running is a request that a worker is running.
 type Running struct {
 	Request string        // its id
-	Line    string        // method and path; "" while only cleanup handlers run
-	For     time.Duration // since when
+	Line    string        // method and path
+	For     time.Duration // cleanup handlers included
 
 	number uint32
 }
@@ -26,12 +27,17 @@ func (d *dispatcher) configure(o *Settings) {
 }
 
 // limit says how many requests the worker of a slot may be sent; 0: any number. The
-// supervisor is told a few requests before the last one.
-func (d *dispatcher) limit(s *slot, limit int) {
+// supervisor is told a few requests before the last one. One that has been sent as
+// many already goes on without a limit until it is replaced: that is what over says.
+func (d *dispatcher) limit(s *slot, limit int) (over bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.limit = limit
+	if over = s.exhausted(); over {
+		s.limit = 0
+	}
 	d.checkLimit(s)
+	return over
 }
 
 // checkLimit wakes the supervisor when a worker is near its limit.
@@ -77,13 +83,17 @@ func (d *dispatcher) served(s *slot) int {
 func (d *dispatcher) running(s *slot, now time.Time) []Running {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var list []Running
-	if s.cleaning {
-		list = append(list, Running{Request: s.requestID(), For: now.Sub(s.since)})
+	calls := slices.Concat(s.cleaning, s.sent)
+	if !s.threaded() {
+		calls = calls[:min(len(calls), 1)]
 	}
-	if len(s.sent) > 0 && !s.cleaning {
-		c := s.sent[0]
-		list = append(list, Running{Request: c.name, Line: c.line, For: now.Sub(s.since), number: c.id})
+	var list []Running
+	for _, c := range calls {
+		began := s.since
+		if s.threaded() {
+			began = c.sent
+		}
+		list = append(list, Running{Request: c.name, Line: c.line, For: now.Sub(began), number: c.id})
 	}
 	return list
 }
@@ -106,12 +116,13 @@ func (d *dispatcher) overrun(s *slot, number uint32) {
 func (d *dispatcher) tellOnce(s *slot, number uint32) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := s.find(number)
-	if c == nil || c.told {
-		return false
+	for _, c := range slices.Concat(s.cleaning, s.sent) {
+		if c.id == number && !c.told {
+			c.told = true
+			return true
+		}
 	}
-	c.told = true
-	return true
+	return false
 }
 
 // queued is how many requests wait for a worker.
@@ -141,4 +152,4 @@ func (d *dispatcher) idleSlot(s *slot) bool {
 	return s.isIdle()
 }
 
-func (s *dispatchState) isIdle() bool { return s.ready && len(s.sent) == 0 && !s.cleaning }
+func (s *dispatchState) isIdle() bool { return s.ready && len(s.sent) == 0 && len(s.cleaning) == 0 }

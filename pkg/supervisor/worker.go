@@ -32,7 +32,8 @@ const tellAgain = time.Minute
 type worker struct {
 	slot       *slot
 	generation *generation
-	pid        int // 0 until the template has told
+	template   *template // which forked it; it may have ended
+	pid        int       // 0 until the template has told
 	state      state
 	born       time.Time
 	told       time.Time // when it was told to end; zero: it was not
@@ -66,11 +67,12 @@ func (s *Supervisor) apply(w *worker, e event) {
 			w.cause = causeRetired
 		}
 		s.dispatcher.withdraw(w.slot)
-		_ = w.slot.wire.send(quitFrame) // a dead worker needs none
+		w.slot.quit()
 		w.deadline = time.Now().Add(s.settings.RetireTimeout)
 	case withdraw:
 		w.cause = causeHarakiri
 		s.dispatcher.withdraw(w.slot)
+		w.deadline = time.Now().Add(max(s.settings.RetireTimeout, termGrace)) // its END blocks may hang
 	case term:
 		if w.cause == "" {
 			w.cause = causeRetired
@@ -139,18 +141,20 @@ func (s *Supervisor) settle(w *worker, last []string) {
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		err := w.deathError(last)
-		w.generation.failed(w.born, err.Error(), s.settings.ErrRespawnInterval)
+		s.failed(w.generation, w.born, err.Error())
 		if w.booting {
 			w.generation.unloadable = w.generation.lastFailure
 		}
 		s.failTrial(w.generation, err)
+		return
 	}
+	w.endRow(time.Now())
 }
 
 // drained is called when the reader of a slot has taken in everything that its
 // dead worker left.
 func (s *Supervisor) drained(w *worker, last, lost []string) {
-	trial := w.generation == s.candidate()
+	returned := w.generation == s.candidate() && !s.trial.ended // by Prepare
 	s.settle(w, last)
 	fields := []zap.Field{
 		zap.Int("worker", w.slot.number), zap.Int("generation", w.generation.number), zap.Int("pid", w.pid),
@@ -165,16 +169,19 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 	}
 	level := zap.InfoLevel
 	switch {
-	case w.cause == causeFailedToBoot && trial:
-		level = zap.DebugLevel // Prepare returns it
+	case returned && (w.cause == causeFailedToBoot || w.cause == causeCrashed):
+		level = zap.DebugLevel
 	case w.cause == causeFailedToBoot:
 		level = zap.ErrorLevel
-	case w.cause == causeCrashed, w.cause == causeOverran, len(lost) > 0:
+	case w.cause == causeCrashed, w.cause == causeOverran:
 		level = zap.WarnLevel
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
 		level = min(level, s.loudness(w.generation))
 		fields = append(fields, zap.Int("failures", w.generation.failures), zap.Strings("last_lines", last))
+	}
+	if len(lost) > 0 {
+		level = max(level, zap.WarnLevel) // a request that is lost is always told
 	}
 	if w.message != "" {
 		fields = append(fields, zap.String("error", w.message))

@@ -54,21 +54,24 @@ func TestOrphansOfTheAppAreReaped(t *testing.T) {
 		c.get("/")
 	}
 	c.await("worker ready", 2)
+	c.until("only the template and two workers are left", func() bool { return children() == 3 })
+}
+
+// children counts those of this process, also those that nobody has reaped.
+func children() (n int) {
 	self := fmt.Sprintf("PPid:\t%d\n", os.Getpid())
-	c.until("only the template and two workers are left", func() bool {
-		children := 0
-		files, _ := filepath.Glob("/proc/[0-9]*/status")
-		for _, file := range files {
-			if status, err := os.ReadFile(file); err == nil && strings.Contains(string(status), self) {
-				children++
-			}
+	files, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range files {
+		if status, err := os.ReadFile(file); err == nil && strings.Contains(string(status), self) {
+			n++
 		}
-		return children == 3
-	})
+	}
+	return n
 }
 
 func TestAppRunsAsUnderPlackup(t *testing.T) {
 	c := startCrew(t, `use FindBin; my $loaded = $0; sub { [200, [], [join '|', $0, $loaded, $FindBin::Bin, scalar @ARGV, -t STDIN ? 1 : 0]] }`, nil)
+	c.await("worker ready", 2) // before, a worker looks like the template
 	file := filepath.Join(c.dir, "app.psgi")
 	if got, want := c.get("/"), strings.Join([]string{file, file, c.dir, "0", "0"}, "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -3,6 +3,9 @@
 use strict;
 use warnings;
 
+# Plack::Test::Suite loads this for tests that fork, which this app does not; and it dies under threads.
+BEGIN { $INC{'Test/SharedFork.pm'} = __FILE__; $Test::SharedFork::VERSION = 1 }
+
 use Plack::Middleware::Lint;
 use Plack::Test::Suite;
 use Plack::Util;

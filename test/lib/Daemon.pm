@@ -129,10 +129,12 @@ sub DESTROY {
     return;
 }
 
-# spawn starts thralld with its output going to a handle.
+# spawn starts thralld with its output going to a handle. Run by root it stays root, unless the test
+# says who it becomes: nobody else may read what is in a test's folder.
 sub spawn {
     my ($output, $env, $cwd, @args) = @_;
     -x $THRALLD or croak "there is no $THRALLD: build it (make build), or set THRALLD to another one";
+    unshift @args, qw(--user=root --allow-root) if $> == 0 && !grep { /\A--user\b/ } @args;
     my $pid = fork // croak "fork: $!";
     return $pid if $pid;
 
@@ -175,6 +177,18 @@ sub processes {
         push @found, "$pid $command" if index($traces, $folder) >= 0;
     }
     return @found;
+}
+
+sub wait_for_line {
+    my ($class, $path, $wanted, $seconds) = @_;
+    $seconds //= $READ_SECONDS;
+    my $until = time + $seconds;
+    while (1) {
+        my ($line) = grep { $_ =~ $wanted } split /\n/, content($path);
+        return $line if defined $line;
+        croak "$path has no such line after $seconds s:\n" . content($path) if time > $until;
+        select undef, undef, undef, 0.02;    ## no critic (ProhibitSleepViaSelect): nothing tells of a write to a file
+    }
 }
 
 # content reads what may have gone meanwhile.
@@ -376,6 +390,9 @@ C<configured>, the address is in thrall.toml;
 C<env>, changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in;
 C<silent>, do not wait until the daemon says that it is ready, as it will not (C<-q>).
 
+When root runs the test, the daemon stays root, unless the arguments have a C<--user>; an empty one is
+as good as none for the daemon.
+
 =item Daemon->run(@args)
 
 For what ends by itself: runs it and returns its exit status and all it printed.
@@ -384,6 +401,11 @@ For what ends by itself: runs it and returns its exit status and all it printed.
 
 The processes, other than the test, that work in that folder, or have it in their command line or their
 environment; each is told by its id and its command. What thralld runs shows the path of the app.
+
+=item Daemon->wait_for_line($path, $wanted, $seconds)
+
+Waits until a file, which may be missing at first, has a line that the regular expression matches, and
+returns it.
 
 =item stop
 

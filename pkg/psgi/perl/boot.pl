@@ -28,4 +28,4 @@ require Thralld::Template;
 @INC = grep { !ref || $_ != $embedded } @INC;
 
 open STDIN, '<', '/dev/null' or die "cannot open /dev/null: $!\n";
-Thralld::Template->new($ARGV[0])->run;
+Thralld::Template->new($ARGV[0], $embedded)->run;

@@ -26,10 +26,12 @@ use constant {
     LOG   => 21,
     FAIL  => 22,
 
-    BOOT    => 32,
-    SPAWN   => 33,
-    LOADED  => 48,
-    SPAWNED => 49,
+    BOOT      => 32,
+    SPAWN     => 33,
+    CALIBRATE => 34,
+    LOADED    => 48,
+    SPAWNED   => 49,
+    LAYOUT    => 50,
 
     END_RESPONSE => 1 << 0,
     STREAM       => 1 << 1,
@@ -49,7 +51,7 @@ use constant {
 our @EXPORT_OK = qw(
     MAX_FRAME MAX_PIECE
     REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL
-    BOOT SPAWN LOADED SPAWNED
+    BOOT SPAWN CALIBRATE LOADED SPAWNED LAYOUT
     END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE FAILED
     REQUEST_LAYOUT LIST_LAYOUT
     open_descriptor read_frame send_frame frame_header

@@ -228,8 +228,7 @@ sub end_flags {
     my $handlers = $env->{'psgix.cleanup.handlers'};
     $self->{busy} ||= ref $handlers eq 'ARRAY' && @{$handlers} ? CLEANUP : 0;
     return CLEANUP if $self->{busy};
-    $self->{worker}{leaving} = $env->{'psgix.harakiri.commit'} or return 0;
-    return LEAVING;
+    return $self->{worker}->leave($env, $self->{id});
 }
 
 # failed reports that the app died, and ends what it began.

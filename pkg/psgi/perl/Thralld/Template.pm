@@ -7,12 +7,17 @@ use IO::Handle ();
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Log;
+use Thralld::Threads;
 use Thralld::Worker;
 
-# new takes the descriptor of the control socket.
+# How many seconds a fork may look for the stack.
+use constant PATIENCE => 5;
+
+# new takes the descriptor of the control socket, and what finds the modules of the
+# runtime that are not needed yet, as an element of @INC.
 sub new {
-    my ($class, $fd) = @_;
-    return bless {control => open_descriptor($fd), slots => []}, $class;
+    my ($class, $fd, $later) = @_;
+    return bless {control => open_descriptor($fd), later => $later, slots => []}, $class;
 }
 
 # run is the life of the template; it ends when the Go process is gone.
@@ -24,7 +29,8 @@ sub run {
 
     while (read_frame($self->{control}, my $frame)) {
         my ($type, undef, $slot) = frame_header($frame);
-        $self->spawn($slot) if $type == SPAWN;
+        if    ($type == SPAWN)     { $self->spawn($slot) }
+        elsif ($type == CALIBRATE) { $self->calibrate }
     }
     exit 0;
 }
@@ -38,10 +44,13 @@ sub boot {
         else                    { $option{$name} = $value }
     }
     $self->{generation} = $option{generation};
+    $self->{threads}    = $option{threads};
+    $self->{stack_size} = $option{thread_stack_size};
     $self->{slots}      = [map { [map { open_descriptor($_) } split /:/] } @{$option{slot}}];
     $self->{app}        = Thralld::App->new(%option);
 
     my $ready = eval {
+        Thralld::Threads::enable($self->{threads}) if $self->{threads} > 1;
         $self->{app}->prepare;
         $self->{app}->load if $option{preload};
         1;
@@ -91,14 +100,38 @@ sub become_worker {
     open STDERR, '>&', $log or die "cannot redirect STDERR: $!\n";
     Thralld::Log::attach($_) for \*STDOUT, \*STDERR, $log;
 
-    Thralld::Worker->new(
+    my $class = $self->{threads} > 1 ? 'Thralld::Threads' : 'Thralld::Worker';
+    $class->new(
         app        => $self->{app},
         generation => $self->{generation},
         slot       => $slot,
         socket     => $socket,
         log        => $log,
+        threads    => $self->{threads},
+        stack_size => $self->{stack_size},
     )->run;
     exit 0;
+}
+
+# calibrate tells where this perl keeps its stack, which Go reads in the memory of
+# workers. A fork looks for it: what it needs to load, and to touch, ends with it.
+sub calibrate {
+    my ($self) = @_;
+    pipe my $from_fork, my $to_template or return $self->report(LAYOUT, 0, "unavailable: cannot make a pipe: $!");
+    my $pid = fork;
+    return $self->report(LAYOUT, 0, "unavailable: cannot fork: $!") if !defined $pid;
+
+    if ($pid == 0) {
+        $SIG{$_} = 'DEFAULT' for qw(ALRM __DIE__ __WARN__);
+        alarm PATIENCE;
+        unshift @INC, $self->{later};
+        syswrite $to_template, eval { require Thralld::Stack; Thralld::Stack::layout() } || "unavailable: $@";
+        kill KILL => $$;    # nothing of what is loaded may run its END here
+    }
+    close $to_template;
+    my $told = read_frame($from_fork, my $layout);
+    waitpid $pid, 0;
+    return $self->report(LAYOUT, 0, $told ? $layout : 'unavailable: the process that looked for it was killed');
 }
 
 # report tells the Go process how something went.
@@ -125,8 +158,9 @@ Thralld::Template - the process that forks the workers of one generation
 
 Started by the Go process with one control socket and, for every slot, the
 worker's end of its socket pair and of its log pipe. It loads what workers
-share, says so, and from then on does one thing: told to spawn a worker for a
-slot, it forks. It reaps nothing, kills nothing and ends when the Go process
-closes the control socket.
+share, says so, and from then on does two things: told to spawn a worker for a
+slot, it forks; asked where perl keeps its stack, it has another fork find out,
+with L<Thralld::Stack>. It kills nothing and ends when the Go process closes the
+control socket.
 
 =cut

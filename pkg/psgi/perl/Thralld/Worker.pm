@@ -54,6 +54,12 @@ sub run {
         exit 1;
     }
     $self->{app}->show_title("worker $self->{slot}, generation $self->{generation}");
+    return $self->work;
+}
+
+# work says that the worker is ready and serves, until it is told to quit.
+sub work {
+    my ($self) = @_;
     $self->tell(frame_process(READY, 0, $$));
 
     until ($self->{leaving} || $self->{quit} && !%{$self->{held}}) {
@@ -93,6 +99,7 @@ sub serve {
     $env{'psgi.version'}           = [1, 1];
     $env{'psgix.cleanup.handlers'} = [];
     local $Thralld::Log::id = $env{'thralld.request_id'};
+    Thralld::Log::reattach() if @Thralld::Log::detached;    # the app has started a thread
     my $response = $self->{response} = Thralld::Response->new($self, $id, \%env, $began);
     {
         # A block of its own, which an app that says `next` outside a loop leaves.
@@ -107,11 +114,19 @@ sub serve {
 
     if ($response->{busy}) {
         $self->clean_up(\%env);
-        $self->{leaving} ||= $env{'psgix.harakiri.commit'};
-        $self->tell(frame(IDLE, $self->{leaving} ? LEAVING : 0, $id, ''));
+        $self->tell(frame(IDLE, $self->leave(\%env, $id), $id, ''));
     }
     $self->{response} = undef;
     return;
+}
+
+# leave notes whether the worker ends after this request (psgix.harakiri), and
+# returns the flag that says so.
+sub leave {
+    my ($self, $env) = @_;
+    return 0 if !$env->{'psgix.harakiri.commit'};
+    $self->{leaving} = 1;
+    return LEAVING;
 }
 
 # clean_up runs the cleanup handlers (PSGI::Extensions): their results and
@@ -139,9 +154,12 @@ sub log_line {
 sub tell {
     my ($self, $frame) = @_;
     $self->end_fork if $$ != $self->{pid};
-    send_frame($self->{socket}, $frame) or exit 0;                                # the Go process is gone
+    send_frame($self->{socket}, $frame) or $self->orphaned;
     return;
 }
+
+# orphaned ends this process, as the Go process is gone.
+sub orphaned { exit 0 }
 
 # end_fork ends a process that the app forked and that came back into the
 # runtime: it must never read or answer on its parent's socket.

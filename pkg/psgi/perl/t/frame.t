@@ -12,7 +12,8 @@ my $folder = dirname(__FILE__) . '/../../testdata/frames';
 my @golden = map { golden($_) } sort glob "$folder/*.hex";
 ok(@golden > 20, 'there are golden frames');
 
-my @types = qw(REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL BOOT SPAWN LOADED SPAWNED);
+my @types = qw(REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL BOOT SPAWN CALIBRATE LOADED
+    SPAWNED LAYOUT);
 my %flags = map { ($_ eq 'END_RESPONSE' ? 'END' : $_) => Thralld::Frame->can($_)->() }
     qw(END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE FAILED);
 
@@ -29,7 +30,7 @@ my %made = (
     map {
         my $type = $_;
         $type => sub { frame(Thralld::Frame->can($type)->(), flags($_), @{$_}{qw(id payload)}) }
-    } qw(BODY IDLE FAIL LOADED),
+    } qw(BODY IDLE FAIL LOADED LAYOUT),
 );
 
 # What Perl understands of the bytes, for each type that it receives.

@@ -42,6 +42,8 @@ sub new {
         quiet              => '',
         preload            => '',
         generation         => 5,
+        threads            => 1,
+        thread_stack_size  => 0,
         %option,
         slot => [
             map {

@@ -14,7 +14,8 @@ our @EXPORT_OK = qw(answer_of strays);
 # How many seconds anything may take.
 use constant LIMIT => 10;
 
-# new forks a worker that runs the code, and plays the Go process for it. With
+# new forks a worker that runs the code, in one thread or as many as the option
+# threads says, and plays the Go process for it. With
 # both_ends it keeps the worker's end of the socket, too, as the Go process does;
 # then nobody sees a worker end by its socket.
 sub new {
@@ -24,8 +25,14 @@ sub new {
     die "fork: $!\n" if !defined $pid;
     if ($pid == 0) {
         delete $slot->{socket};
-        my $app = bless {code => $code}, 'Slot::App';
-        bless({slots => [[$socket, $log]], app => $app, generation => 3}, 'Thralld::Template')->become_worker(0);
+        my %template = (
+            slots      => [[$socket, $log]],
+            app        => bless({code => $code}, 'Slot::App'),
+            generation => 3,
+            threads    => $option{threads} || 1,
+            stack_size => 0,
+        );
+        bless(\%template, 'Thralld::Template')->become_worker(0);
     }
     $slot->{pid}         = $pid;
     $slot->{workers_end} = $socket if $option{both_ends};

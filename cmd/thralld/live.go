@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+
+	"github.com/thralld/thralld/config"
+)
+
+// live is the life of a daemon, in front or in the background: what it logs to and whom
+// it becomes is decided before it serves.
+func live(ctx context.Context, in *invocation, cfg *config.Config) error {
+	who, err := decide(cfg)
+	if err != nil {
+		return err
+	}
+	if cfg.Daemonize && in.std.parent == nil {
+		return goBackground(ctx, in.stop.force)
+	}
+	who.setEnviron()
+	logs, err := openJournal(cfg, in.std, in.level, who)
+	if err != nil {
+		return err
+	}
+	defer logs.close()
+	ended := make(chan struct{})
+	defer close(ended)
+	go logs.reopenOn(in.stop.reopen, ended) // ends with live
+	return logs.failed(serve(ctx, in, cfg, who, logs))
+}

@@ -1,0 +1,180 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/thralld/thralld/pkg/psgi"
+)
+
+// counting is an app that tells its pid and how many requests the worker has run.
+const counting = `my $n = 0; my @kept; sub {
+	push @kept, 'x' x 8_000_000 if $_[0]{PATH_INFO} eq '/grow';
+	[200, [], [join ' ', $$, ++$n]];
+}`
+
+// count asks such an app.
+func (c *crew) count(path string) (pid, n int) {
+	c.t.Helper()
+	text := c.get(path)
+	if _, err := fmt.Sscan(text, &pid, &n); err != nil {
+		c.t.Fatalf("answer %q: %v", text, err)
+	}
+	return pid, n
+}
+
+func TestSuccessorIsReadyBeforeAWorkerReachesItsLastRequest(t *testing.T) {
+	c := startCrew(t, counting, func(o *setup) {
+		o.settings.Workers, o.settings.MaxRequests = 1, 10
+		o.settings.MaxQueue = 0 // a request that had to wait would fail
+	})
+	c.rolled(c.first)
+	pids := make(map[int]bool)
+	for generation := range 4 {
+		var pid int
+		for n := 1; n <= 10; n++ {
+			ran, count := c.count("/")
+			if pid == 0 {
+				pid = ran
+			}
+			if ran != pid || count != n {
+				t.Fatalf("request %d of worker %d was run by %d as its %d.", n, pid, ran, count)
+			}
+			if n == 9 {
+				c.await("worker ready", generation+2)
+			}
+		}
+		pids[pid] = true
+		entry := c.await("worker exited", generation+1).ContextMap()
+		if entry["cause"] != causeRecycled || entry["limit"] != dueRequests || entry["status"] != "exited with status 0" {
+			t.Errorf("its end: %v", entry)
+		}
+	}
+	if len(pids) != 4 {
+		t.Errorf("the workers were %v, want four", pids)
+	}
+}
+
+func TestNoWorkerRunsMoreRequestsThanItMay(t *testing.T) {
+	for name, test := range map[string]struct{ clients, least, most int }{
+		"one after the other, drawn": {1, 5, 9},
+		"at the same time":           {4, 0, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := startCrew(t, counting, func(o *setup) {
+				o.settings.MinRequests, o.settings.MaxRequests = test.least, test.most
+			})
+			c.rolled(c.first)
+			requests := c.traffic(test.clients)
+			c.await("worker exited", 12)
+			requests.end()
+			ran := make(map[int]int)
+			for text, times := range requests.answers {
+				var pid, n int
+				if _, err := fmt.Sscan(text, &pid, &n); err != nil || times != 1 {
+					t.Fatalf("%d answers %q: %v", times, text, err)
+				}
+				ran[pid] = max(ran[pid], n)
+			}
+			drawn := make(map[int]bool)
+			for _, entry := range c.logs.FilterMessage("worker exited").All() {
+				n := ran[int(entry.ContextMap()["pid"].(int64))]
+				if drawn[n] = true; n > test.most || n < test.least {
+					t.Errorf("a worker ran %d requests, want %d to %d", n, test.least, test.most)
+				}
+			}
+			if test.least > 0 && len(drawn) < 2 {
+				t.Errorf("all limits are %v", drawn)
+			}
+		})
+	}
+}
+
+func TestOldWorkersAreReplacedAndNoRequestWaits(t *testing.T) {
+	c := startCrew(t, counting, func(o *setup) {
+		o.settings.Workers, o.settings.MaxQueue = 1, 0
+		o.settings.MaxLifetime, o.settings.Housekeeping = 200*time.Millisecond, 10*time.Millisecond
+	})
+	c.rolled(c.first)
+	requests := c.traffic(1)
+	entry := c.await("worker exited", 3)
+	requests.end()
+	if fields := entry.ContextMap(); fields["cause"] != causeRecycled || fields["limit"] != dueLifetime {
+		t.Errorf("its end: %v", fields)
+	}
+	if age := entry.ContextMap()["age"].(time.Duration); age < c.set.settings.MaxLifetime {
+		t.Errorf("it ended at the age of %v", age)
+	}
+}
+
+func TestWorkerThatHasGrownTooLargeIsReplaced(t *testing.T) {
+	c := startCrew(t, counting, func(o *setup) {
+		o.settings.Workers, o.settings.MaxMemory = 1, 64<<20
+		o.settings.Housekeeping = 10 * time.Millisecond
+	})
+	c.rolled(c.first)
+	first, _ := c.count("/")
+	for range 10 {
+		if pid, _ := c.count("/grow"); pid != first {
+			break
+		}
+	}
+	fields := c.await("worker exited", 1).ContextMap()
+	if fields["cause"] != causeRecycled || fields["limit"] != dueMemory {
+		t.Errorf("its end: %v", fields)
+	}
+	if used := c.await("worker has grown too large", 1).ContextMap()["memory"].(int64); used <= 64<<20 || used > 512<<20 {
+		t.Errorf("it is said to have used %d MiB", used>>20)
+	}
+	if pid, _ := c.count("/"); pid == first {
+		t.Errorf("worker %d still answers", pid)
+	}
+}
+
+func TestRequestThatOverrunsIsAnsweredAndItsWorkerEnded(t *testing.T) {
+	for name, path := range map[string]string{"before its answer": "/wait", "in the middle of its answer": "/stream"} {
+		t.Run(name, func(t *testing.T) {
+			c := startCrew(t, app, func(o *setup) {
+				o.settings.RequestTimeout, o.settings.Housekeeping = 300*time.Millisecond, 10*time.Millisecond
+			})
+			c.rolled(c.first)
+			requests := c.traffic(1)
+			began := time.Now()
+			if _, err := c.call(t.Context(), path); !errors.Is(err, psgi.ErrRequestTimeout) {
+				t.Errorf("the request: %v, want ErrRequestTimeout", err)
+			}
+			if took := time.Since(began); took < c.set.settings.RequestTimeout {
+				t.Errorf("answered after %v", took)
+			}
+			fields := c.await("worker exited", 1).ContextMap()
+			if fields["cause"] != causeOverran || fields["requests_lost"] != nil {
+				t.Errorf("its end: %v", fields)
+			}
+			if entry := c.await("request overran", 1); entry.Level != zap.WarnLevel || entry.ContextMap()["request_id"] != "id"+path {
+				t.Errorf("logged: %v %v", entry.Level, entry.ContextMap())
+			}
+			c.await("worker ready", 3)
+			requests.end() // none of them has failed
+		})
+	}
+}
+
+func TestRequestBehindOneThatOverrunsIsRunByAnotherWorker(t *testing.T) {
+	c := startCrew(t, app, func(o *setup) {
+		o.settings.Workers, o.settings.RequestTimeout = 1, 300*time.Millisecond
+	})
+	c.rolled(c.first)
+	first := c.pid()
+	stuck := c.going("/wait")
+	c.awaitFile("running")
+	if next := c.pid(); next == first {
+		t.Errorf("worker %d ran the next request, too", next)
+	}
+	if err := <-stuck; !errors.Is(err, psgi.ErrRequestTimeout) {
+		t.Errorf("the stuck request: %v, want ErrRequestTimeout", err)
+	}
+}
