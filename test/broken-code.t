@@ -172,8 +172,12 @@ subtest 'broken code on disk: a worker that reaches its limit runs on until anot
     $other->write('app.psgi', good(2));
     my $booted = grep { $_->{msg} eq 'worker ready' } $other->log_events;
     $other->wait_for_log(sub { $_[0]{msg} eq 'worker ready' && --$booted < 0 });
-    $ask->() for 1 .. $limit;
-    like $ask->(), qr/\A2 /, 'once the code is whole it is replaced';
+    my $asked = 0;
+
+    while ($asked++ < 10 * $limit) {
+        last if $ask->() =~ /\A2 /;
+    }
+    cmp_ok $asked, '<', 10 * $limit, 'once the code is whole it is replaced' or diag $other->log_text;
     is $other->stop, 0, 'it ends well';
 };
 

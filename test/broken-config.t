@@ -103,10 +103,10 @@ subtest 'a file that is not there any more changes nothing' => sub {
 };
 
 subtest 'keys that need a restart are refused by name' => sub {
-    $daemon->configure(%toml, timeout => 9, error_log => 'x.log', umask => '027', workers => 3, pid => 'thralld.pid');
+    $daemon->configure(%toml, timeout => 9, watch => 'true', umask => '027', workers => 3, pid => 'thralld.pid');
     my @told = split /\n/, refused();
     is @told, 3, 'those that changed' or diag explain \@told;
-    like $told[$_], qr/thrall[.]toml:\d+: @{[qw(pid umask error_log)[$_]]}: .* needs a restart/, 'by name' for 0 .. 2;
+    like $told[$_], qr/thrall[.]toml:\d+: @{[qw(watch pid umask)[$_]]}: .* needs a restart/, 'by name' for 0 .. 2;
 };
 
 subtest 'listeners that cannot be opened' => sub {

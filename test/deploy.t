@@ -3,17 +3,24 @@ use 5.014;
 use warnings;
 
 use lib 'test/lib';
+use Connection;
+use Cwd qw(abs_path);
 use Deployment;
 use File::Temp ();
+use Gate;
 use Test::More;
+
+my $lib = abs_path('test/lib');
 
 # release is a folder with an app that loads its modules as late as it can.
 sub release {
     my ($number) = @_;
     my $app = <<"APP";
 use File::Basename qw(dirname);
-use lib dirname(__FILE__) . '/lib';
+use lib dirname(__FILE__) . '/lib', '$lib';
+use Gate;
 sub {
+    Gate::wait_at(\$_[0]) if \$_[0]{HTTP_X_GATE};
     require Beside;
     require Included;
     require Lib;
@@ -73,13 +80,19 @@ for my $preload (qw(false true)) {
             my @pids = map { $_->{state} eq 'ready' ? $_->{pid} : () } @{$_[0]{worker_list}};
             return @pids == 2 && !grep { $_ == $killed } @pids;
         });
-        my %answer;
-        for (1 .. 1000) {
-            my ($pid, $answer) = split q{ }, $daemon->get('/')->{content}, 2;
-            $answer{$pid} = $answer;
-            last if keys %answer == 2;
-        }
-        is_deeply [values %answer], [(all_of(1)) x 2], 'after the switch all workers run release 1, also a new one';
+
+        # While one is held at the gate the other one answers.
+        my $gate = Gate->new($daemon);
+        my $held = Connection->new($daemon);
+        $held->get('/', $gate->field);
+        $gate->wait_for_app;
+        my @answers = $daemon->get('/')->{content};
+        $gate->open;
+        push @answers, $held->response->{body};
+        my @pids = map { /\A(\d+) / } @answers;
+        isnt $pids[0], $pids[1], 'both workers answer';
+        is_deeply [map { s/\A\d+ //r } @answers], [(all_of(1)) x 2],
+            'after the switch they run release 1, also the new one';
         $daemon->reload_by_hup;
         my $now = $daemon->wait_for_status(sub { @{$_[0]{worker_list}} == 2 && $_[0]{target} == 2 });
         like $daemon->get('/')->{content}, qr/\A\d+ \Q@{[all_of(2)]}\E\z/, 'after HUP it is release 2';

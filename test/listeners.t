@@ -3,12 +3,13 @@ use 5.014;
 use warnings;
 
 use lib 'test/lib';
+use Cwd qw(abs_path);
 use Deployment;
 use Gate;
 use IO::Socket::INET ();
 use Test::More;
 
-my $lib = "$ENV{PWD}/test/lib";
+my $lib = abs_path('test/lib');
 my $app = <<"APP";
 use lib '$lib';
 use Gate;

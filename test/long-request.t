@@ -3,13 +3,14 @@ use 5.014;
 use warnings;
 
 use lib 'test/lib';
+use Cwd qw(abs_path);
 use Deployment;
 use Gate;
 use Load;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $lib = "$ENV{PWD}/test/lib";
+my $lib = abs_path('test/lib');
 my $app = <<"APP";
 use lib '$lib';
 use Gate;

@@ -23,7 +23,7 @@ type generation struct {
 	lastFailure time.Time
 	notBefore   time.Time // no spawn earlier
 	reason      string    // of the last failure, in Perl's words if there are any
-	unloadable  time.Time // when the app could last not be loaded; zero: it always could
+	unloadable  time.Time // birth of the last process that could not load the app; zero: all could
 	told        time.Time // when failures were last logged in full
 }
 

@@ -163,7 +163,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 // templateFailed: it could not be started, or ended before it was of use.
 func (s *Supervisor) templateFailed(g *generation, born time.Time, err error, last []string) {
 	s.failed(g, born, err.Error())
-	g.unloadable = g.lastFailure
+	g.unloadable = later(g.unloadable, born)
 	if g == s.candidate() && !s.trial.ended {
 		s.failTrial(g, err) // Prepare returns it
 		return

@@ -143,7 +143,7 @@ func (s *Supervisor) settle(w *worker, last []string) {
 		err := w.deathError(last)
 		s.failed(w.generation, w.born, err.Error())
 		if w.booting {
-			w.generation.unloadable = w.generation.lastFailure
+			w.generation.unloadable = later(w.generation.unloadable, w.born)
 		}
 		s.failTrial(w.generation, err)
 		return
