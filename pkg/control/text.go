@@ -18,7 +18,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	var b bytes.Buffer
 	health := "healthy"
 	if !s.Healthy {
-		health = "not healthy: " + cmp.Or(s.Problem, "no reason given")
+		health = "not healthy: " + readable(cmp.Or(s.Problem, "no reason given"))
 	}
 	fmt.Fprintf(&b, "thralld %s, process %d, up %s, %s\n", s.Version, s.PID, age(now.Sub(s.Started)), health)
 	fmt.Fprintf(&b, "app          %s\n", s.App)
@@ -80,7 +80,7 @@ func (r Reload) text(now time.Time) string {
 		text += " " + age(now.Sub(r.Ended)) + " ago"
 	}
 	if r.Error != "" { // of several lines, as Perl's are
-		text += ":\n    " + strings.ReplaceAll(strings.TrimSpace(r.Error), "\n", "\n    ")
+		text += ":\n    " + strings.ReplaceAll(strings.TrimSpace(readable(r.Error)), "\n", "\n    ")
 	}
 	return text
 }
@@ -110,13 +110,27 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%dMiB", (bytes+1<<19)>>20)
 }
 
+// readable is printable for several lines: those of Perl's messages, and what an app
+// has printed at last, which may be what a client has sent.
+func readable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return r
+		}
+		return safe(r)
+	}, text)
+}
+
 // printable keeps what a client of the app has sent, as a path, from speaking to
 // the terminal, and in its line.
 func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, line)
+	return strings.Map(safe, line)
+}
+
+// safe is the rune, or a sign that stands for one that a terminal may heed.
+func safe(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return unicode.ReplacementChar
+	}
+	return r
 }
