@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thralld/thralld/pkg/control"
+	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
@@ -17,6 +18,8 @@ var _ control.Daemon = (*daemon)(nil)
 // Reload implements control.Daemon. If another reload takes the place of this one, it
 // waits for that: what is asked for is that the present code runs.
 func (d *daemon) Reload(ctx context.Context, report func(control.Progress)) error {
+	ctx, cancel := d.untilStop(ctx)
+	defer cancel()
 	r := d.reload(ctx, wish{why: "thralld reload", what: newCode}, report)
 	for {
 		err := d.wait(ctx, r, report)
@@ -28,6 +31,21 @@ func (d *daemon) Reload(ctx context.Context, report func(control.Progress)) erro
 		r = d.latest
 		d.changing.Unlock()
 	}
+}
+
+// untilStop is ctx that ends with the wish to stop, too. The stop would wait for the
+// reloads that others have asked for, and these for an app that does not come to its end
+// of loading.
+func (d *daemon) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() { // ends with ctx
+		select {
+		case <-d.ending:
+			cancel(psgi.ErrStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // wait waits for the end of a reload.

@@ -25,6 +25,7 @@ type daemon struct {
 	workers *supervisor.Supervisor
 	access  io.Writer          // a line for each request; nil: nowhere
 	stop    context.CancelFunc // asks for a graceful stop
+	ending  <-chan struct{}    // closed when one has been asked for; nil: never
 	settle  func() error       // gives up what only opening listeners needs, once; nil: it is done
 	records records
 	wishes  *wishes

@@ -40,6 +40,8 @@ func (w *wishes) add(next wish) {
 		w.waiting = &next
 	case next.what == newCode && next.room == 0:
 		*w.waiting = next
+	case next.room == 0 && w.waiting.room > 0:
+		*w.waiting = wish{why: next.why, what: newCode} // one for room would not read the configuration
 	}
 	if next.saved && w.give != nil {
 		w.give(errOutdated)

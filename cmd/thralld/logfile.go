@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // A logFile is a file that lines are appended to, each with one Write, and that can
@@ -56,12 +57,13 @@ func (l *logFile) Write(p []byte) (int, error) {
 func (l *logFile) Sync() error { return nil }
 
 // reopen opens the path anew. If that fails, the file that was open stays in use.
-// Lines that are written meanwhile go into one of the two.
+// Lines that are written meanwhile go into one of the two. A FIFO that nobody reads is
+// a failure: to wait for its reader would hold up the end of the daemon.
 func (l *logFile) reopen() error {
 	if stream(l.path) != nil {
 		return nil
 	}
-	f, err := openToAppend(l.path)
+	f, err := os.OpenFile(l.path, appending|syscall.O_NONBLOCK, logMode)
 	if err != nil {
 		return fmt.Errorf("reopen log file %s: %w", l.path, cause(err))
 	}

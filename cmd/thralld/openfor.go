@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// appending is how log files are opened.
+const appending = os.O_WRONLY | os.O_APPEND | os.O_CREATE | syscall.O_NOCTTY
+
 // openFor opens a log file while the daemon still is root, for the user that it
 // becomes. It does so with that user's rights, so that a link that the user has put
 // there leads to nothing that is not the user's own. Only where these do not
@@ -45,9 +48,7 @@ func openFor(writer *identity, path string) (*os.File, error) {
 	return f, nil
 }
 
-func openToAppend(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOCTTY, logMode)
-}
+func openToAppend(path string) (*os.File, error) { return os.OpenFile(path, appending, logMode) }
 
 // openAs opens a file with the rights of another user. Only one thread takes them,
 // and it ends with them.

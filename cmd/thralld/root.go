@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -158,8 +159,23 @@ func (in *invocation) load(words []string) (*config.Config, error) {
 	return config.Load(in.file, in.settings)
 }
 
-// read makes the configuration anew, as if folder were the working directory.
+// longestFile is how long a thrall.toml may be that is read again, in bytes.
+const longestFile = 1 << 20
+
+// read makes the configuration anew, as if folder were the working directory. What
+// has been put in the place of thrall.toml must not hold up the daemon, as a FIFO does.
 func (in *invocation) read(folder string) (*config.Config, error) {
+	path := in.file
+	if path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(folder, path)
+	}
+	switch info, err := os.Stat(path); {
+	case path == "" || err != nil: // for Load to tell
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: cannot be read again: something that is not a file is in its place", in.file)
+	case info.Size() > longestFile:
+		return nil, fmt.Errorf("%s: cannot be read again: it has %d bytes, more than %d", in.file, info.Size(), longestFile)
+	}
 	return config.LoadFrom(folder, in.file, in.settings)
 }
 

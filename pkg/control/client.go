@@ -129,7 +129,7 @@ func (c *Client) Trace(ctx context.Context, pid int) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, traceTime+patience, c.unanswered(traceTime+patience))
 	defer cancel()
 	var text string
-	err := c.ask(ctx, request{Do: "trace", PID: pid}, func(a answer) { text += a.Trace })
+	err := c.ask(ctx, request{Do: "trace", PID: pid}, func(a answer) { text += readable(a.Trace) })
 	return text, err
 }
 
@@ -175,7 +175,7 @@ func (c *Client) ask(ctx context.Context, r request, heard func(answer)) error {
 			return fmt.Errorf("the answer is not understood, is it a thralld that listens there? %w", err)
 		}
 		if a.Error != "" {
-			return errors.New(a.Error)
+			return errors.New(readable(a.Error))
 		}
 		heard(a)
 		if a.Done {

@@ -171,3 +171,17 @@ func TestPlacesThatMayNotBeLookedAtAreTold(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswerDoesNotSpeakToTheTerminal(t *testing.T) {
+	s := newSite(t)
+	s.traced = map[int]string{7: "main::\x1b[2J called at app.psgi line 3\nmain::next"}
+	text, err := s.dial().Trace(t.Context(), 7)
+	if want := "main::\ufffd[2J called at app.psgi line 3\nmain::next"; text != want || err != nil {
+		t.Errorf("trace: got %q, %v", text, err)
+	}
+	go func() { s.ended <- errors.New("it last printed:\n\t\x1b]0;owned\x07") }() // ends with the reload
+	err = s.dial().Reload(t.Context(), false, nil)
+	if want := "it last printed:\n\t\ufffd]0;owned\ufffd"; err == nil || err.Error() != want {
+		t.Errorf("reload: got %q", err)
+	}
+}

@@ -142,13 +142,25 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%dMiB", (bytes+1<<19)>>20)
 }
 
+// readable is printable for several lines: those of Perl's messages, and what an app
+// has printed at last, which may be what a client has sent.
+func readable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return r
+		}
+		return safe(r)
+	}, text)
+}
+
 // printable keeps what a client of the app has sent, as a path, and what the app
 // has printed, from speaking to the terminal, and in its line.
-func printable(line string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, line)
+func printable(line string) string { return strings.Map(safe, line) }
+
+// safe is the rune, or a sign that stands for one that a terminal may heed.
+func safe(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return unicode.ReplacementChar
+	}
+	return r
 }

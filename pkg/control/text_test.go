@@ -96,3 +96,15 @@ func TestPathOfARequestDoesNotSpeakToTheTerminal(t *testing.T) {
 		t.Errorf("got %q", text.String())
 	}
 }
+
+func TestWhatAnAppHasPrintedDoesNotSpeakToTheTerminal(t *testing.T) {
+	const said, want = "it last printed:\n\tno /\x1b]0;owned\x07", "no /\ufffd]0;owned\ufffd\n"
+	var text strings.Builder
+	status := Status{Problem: said, LastReload: &Reload{Outcome: "rolled back", Error: said}}
+	if err := status.WriteText(&text, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := text.String(); strings.ContainsAny(got, "\x1b\x07") || strings.Count(got, want) != 2 {
+		t.Errorf("got %q", got)
+	}
+}

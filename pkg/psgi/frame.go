@@ -3,6 +3,7 @@ package psgi
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -161,6 +162,9 @@ func (f Frame) Process() (pid int, err error) {
 	p := parser{rest: f.Payload}
 	pid = int(p.uint32())
 	p.end()
+	if pid < 2 || pid > math.MaxInt32 { // to the kernel those are groups, everybody, or init
+		p.fail("no process id")
+	}
 	return pid, p.err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,16 @@ func TestProcessWithMoreThanAPidIsRefused(t *testing.T) {
 	f := psgi.Frame{Type: psgi.TypeReady, Payload: make([]byte, 8)}
 	if _, err := f.Process(); !errors.Is(err, psgi.ErrFrame) {
 		t.Errorf("error %v; want ErrFrame", err)
+	}
+}
+
+// What is no process to the kernel may be all of them.
+func TestProcessThatIsNoneIsRefused(t *testing.T) {
+	for _, pid := range []uint32{0, 1, 1 << 31, math.MaxUint32} {
+		f := psgi.Frame{Type: psgi.TypeReady, Payload: binary.BigEndian.AppendUint32(nil, pid)}
+		if _, err := f.Process(); !errors.Is(err, psgi.ErrFrame) {
+			t.Errorf("%d: error %v; want ErrFrame", pid, err)
+		}
 	}
 }
 

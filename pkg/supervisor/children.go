@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,22 @@ func killChild(pid int) {
 	if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err == nil && got == 0 {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
+}
+
+// isChild reports whether a process is a child of this one, which may have ended.
+func isChild(pid int) bool {
+	return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
+}
+
+// parentOf returns the parent of a process, or 0 if that cannot be told.
+func parentOf(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	words := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // behind the name, which may hold anything
+	if err != nil || len(words) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(string(words[1]))
+	return parent
 }
 
 // reapStrangers reaps the children that became ours by adoption and are no

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ type dispatcher struct {
 	scaling      bool          // the supervisor wants to know when a call waits
 	attention    chan struct{} // capacity one: wakes the supervisor, to ask what is new
 	openFile     func(*slot, psgi.FileRef) (*psgi.File, error)
+	deaf         func(*slot) // ends a worker that reads nothing; does not block
 	lastID       atomic.Uint32
 
 	mu      sync.Mutex
@@ -59,7 +61,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(log *zap.Logger) *dispatcher {
-	return &dispatcher{log: log, attention: make(chan struct{}, 1), openFile: openWorkerFile}
+	return &dispatcher{log: log, attention: make(chan struct{}, 1), openFile: openWorkerFile, deaf: func(*slot) {}}
 }
 
 // Call implements psgi.App.
@@ -175,11 +177,21 @@ func (d *dispatcher) send(s *slot, c *call) {
 	d.checkLimit(s)
 	d.arm(patience)
 	s.noteCurrent()
-	if err := s.wire.send(c.frame); err != nil {
+	if err := d.transmit(s, c.frame); err != nil {
 		// The queue is ours as well, so this is no dead worker: its end comes
 		// as an event of its own, and fails what is in sent.
 		d.log.Error("request not sent to worker", zap.Int("worker", s.number), zap.Error(err))
 	}
+}
+
+// transmit sends a frame to a worker. One that is so far behind that its queue is
+// full does not read, and is ended: an honest one has little in its queue.
+func (d *dispatcher) transmit(s *slot, frame []byte) error {
+	err := s.wire.send(frame)
+	if errors.Is(err, errQueueFull) {
+		d.deaf(s)
+	}
+	return err
 }
 
 // feed sends waiting calls to the workers that can take them.
@@ -286,7 +298,7 @@ func (d *dispatcher) abandon(c *call) {
 	c.abandoned = true
 	d.takeBack(s, false)
 	if s.find(c.id) == c {
-		_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeCancel, 0, c.id, nil))
+		_ = d.transmit(s, psgi.AppendFrame(nil, psgi.TypeCancel, 0, c.id, nil))
 	}
 	d.feed()
 }

@@ -119,7 +119,7 @@ func (d *dispatcher) takeFile(s *slot, c *call, r *psgi.Response, head psgi.Head
 	if r.File, err = d.openFile(s, ref); err == nil {
 		r.Body = fileBody{r.File}
 	}
-	_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil)) // a dead worker needs none
+	_ = d.transmit(s, psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil)) // a dead worker needs none
 	return err
 }
 
@@ -130,7 +130,7 @@ func (d *dispatcher) pieceTaken(s *slot, c *call) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s.find(c.id) == c {
-		_ = s.wire.send(psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil))
+		_ = d.transmit(s, psgi.AppendFrame(nil, psgi.TypeAck, 0, c.id, nil))
 	}
 }
 

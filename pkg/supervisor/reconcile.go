@@ -142,7 +142,7 @@ func (s *Supervisor) spawn(g *generation) bool {
 			continue
 		}
 		if err := g.template.spawn(slot.number); err != nil {
-			return false // it has ended: its reader says so
+			return false // it has ended, or is behind: its reader says so
 		}
 		s.enter(slot, g)
 		return true

@@ -59,6 +59,9 @@ func New(o Options) (*Supervisor, error) {
 		workers:     make(map[*slot]*worker),
 	}
 	s.dispatcher = newDispatcher(s.log)
+	s.dispatcher.deaf = func(slot *slot) {
+		go s.post(func() { s.workerBroken(slot, errQueueFull) }) // who is deaf may be found out by run itself
+	}
 	s.configure(o.Settings)
 	go s.run() // ends after Stop
 	return s, nil

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,11 +86,12 @@ func (s *Supervisor) workerAt(g *generation, number int) *worker {
 func (s *Supervisor) workerReady(slot *slot, pid int) {
 	w := s.workers[slot]
 	if w == nil {
-		killChild(pid)
+		s.killUnknown(pid)
 		return
 	}
-	s.workerSpawned(w, pid)
-	s.apply(w, booted)
+	if s.workerSpawned(w, pid); w.pid != 0 {
+		s.apply(w, booted)
+	}
 }
 
 // workerSpawned learns the pid of a worker, which may have ended already. Another
@@ -100,8 +102,14 @@ func (s *Supervisor) workerSpawned(w *worker, pid int) {
 		return
 	}
 	if w.pid != 0 {
-		killChild(pid)
+		s.killUnknown(pid)
 		s.workerBroken(w.slot, fmt.Errorf("process %d is in its slot, too", pid))
+		return
+	}
+	if !s.mayBe(w, pid) {
+		s.log.Error("worker is another process than it says", zap.Int("worker", w.slot.number),
+			zap.Int("generation", w.generation.number), zap.Int("pid", pid))
+		w.template.kill() // with its end the wait for the worker ends
 		return
 	}
 	w.pid = pid
@@ -113,6 +121,32 @@ func (s *Supervisor) workerSpawned(w *worker, pid int) {
 		s.signal(w, unix.SIGKILL)
 	}
 	s.reapChildren()
+}
+
+// mayBe reports whether a process can be the worker that has just been forked: a child
+// of this process, or on its way to become one, that is nobody else. What the app says
+// must not lead a signal to a stranger, nor have us wait for its end.
+func (s *Supervisor) mayBe(w *worker, pid int) bool {
+	return !s.knows(pid) && (isChild(pid) || parentOf(parentOf(pid)) == w.template.cmd.Process.Pid)
+}
+
+// knows reports whether a process is a worker or a template.
+func (s *Supervisor) knows(pid int) bool {
+	for _, w := range s.workers {
+		if w.pid == pid && !w.reaped {
+			return true
+		}
+	}
+	return slices.ContainsFunc(s.generations, func(g *generation) bool {
+		return g.template != nil && g.template.cmd.Process.Pid == pid
+	})
+}
+
+// killUnknown kills a child that is in the slot of another worker, or of none.
+func (s *Supervisor) killUnknown(pid int) {
+	if !s.knows(pid) {
+		killChild(pid)
+	}
 }
 
 // templateComplained: before it is loaded, the app or a module of it could not be

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +13,8 @@ import (
 
 // wire is a slot's queue of frames as the dispatcher sees it.
 type wire interface {
-	// send puts a frame into the worker's queue. It blocks only while that
-	// queue is full, which the dispatcher's budgets prevent.
+	// send puts a frame into the worker's queue. It does not block: a queue that is
+	// full, which the dispatcher's budgets prevent, is errQueueFull.
 	send(frame []byte) error
 	// takeBack removes what the worker has not read from its queue and returns
 	// the ids of the requests among it, oldest first. Other frames go back into
@@ -21,11 +22,15 @@ type wire interface {
 	takeBack(dead bool) []uint32
 }
 
+// errQueueFull says that a process leaves what it is sent: nobody may wait for it.
+var errQueueFull = errors.New("its queue is full, as it does not read what it is sent")
+
 // socketWire is a wire made of a SEQPACKET socket pair, of which this process
 // keeps both ends: the worker inherits its end through the template.
 type socketWire struct {
-	ours    *os.File // non-blocking
-	workers *os.File // blocking, as the worker shares its description
+	ours    *os.File        // non-blocking
+	workers *os.File        // blocking, as the worker shares its description
+	raw     syscall.RawConn // ours
 }
 
 func newSocketWire() (*socketWire, error) {
@@ -33,7 +38,11 @@ func newSocketWire() (*socketWire, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socketWire{ours: pair[0], workers: pair[1]}, nil
+	raw, err := pair[0].SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	return &socketWire{ours: pair[0], workers: pair[1], raw: raw}, nil
 }
 
 // socketPair returns two ends of a SEQPACKET pair, the first non-blocking.
@@ -48,8 +57,21 @@ func socketPair() ([2]*os.File, error) {
 }
 
 func (w *socketWire) send(frame []byte) error {
-	_, err := w.ours.Write(frame)
-	return err
+	var failed error
+	err := w.raw.Write(func(fd uintptr) (done bool) {
+		for {
+			if failed = unix.Send(int(fd), frame, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); failed != unix.EINTR {
+				return true
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case errors.Is(failed, unix.EAGAIN):
+		return errQueueFull
+	}
+	return failed
 }
 
 // takeBack reads at the worker's end, also when the worker has died: the kernel
@@ -88,11 +110,7 @@ func (w *socketWire) read(buf []byte) (int, error) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
 	}
-	raw, rawErr := w.ours.SyscallConn()
-	if rawErr != nil {
-		return 0, rawErr
-	}
-	rawErr = raw.Control(func(fd uintptr) {
+	rawErr := w.raw.Control(func(fd uintptr) {
 		for {
 			if n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT); !errors.Is(err, unix.EINTR) {
 				return

@@ -1,0 +1,76 @@
+# What hangs, or is put in the way of a file that is opened again, keeps the daemon neither from
+# serving nor from its stop.
+use 5.014;
+use warnings;
+
+use lib 'test/lib';
+use Daemon;
+use File::Temp ();
+use IO::Socket::UNIX ();
+use POSIX qw(mkfifo);
+use Test::More;
+
+my $folder = File::Temp->newdir('test-hangs-XXXXXX', TMPDIR => 1);
+
+sub write_file {
+    my ($name, $content) = @_;
+    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
+    print {$file} $content or die "write $name: $!\n";
+    close $file or die "write $name: $!\n";
+    return "$folder/$name";
+}
+
+# replace puts a FIFO that nobody writes to, or reads, in the place of a file.
+sub replace {
+    my ($path) = @_;
+    unlink $path or die "remove $path: $!\n";
+    mkfifo($path, oct 600) or die "make $path: $!\n";
+    return;
+}
+
+sub logged {
+    my ($daemon, $message) = @_;
+    return $daemon->wait_for_log(sub { $_[0]{msg} eq $message });
+}
+
+my $app = write_file('app.psgi', <<"PSGI");
+sleep 1 while -e "$folder/hang";
+sub { [200, [], ["here\\n"]] }
+PSGI
+
+subtest 'an app that hangs in a reload, while another reload waits' => sub {
+    my $daemon = Daemon->new(args => ['--workers=1', '--start-timeout=600', "--control=$folder/control", $app]);
+    write_file('hang', q{});
+    my $client = IO::Socket::UNIX->new(Peer => "$folder/control") or die "connect: $!\n";
+    print {$client} qq({"do":"reload"}\n) or die "ask: $!\n";
+    $client->flush;
+    logged($daemon, 'reload');
+    $daemon->signal('HUP');
+    is $daemon->get('/')->{content}, "here\n", 'the code of before answers';
+    is $daemon->stop,                0,        'the daemon stops';
+    like join(q{}, readline $client), qr/"error":"the server is stopping"/, 'the client is told why there is no reload';
+    unlink "$folder/hang" or die "remove hang: $!\n";
+};
+
+subtest 'a FIFO in the place of thrall.toml' => sub {
+    my $config = write_file('thrall.toml', "workers = 1\n");
+    my $daemon = Daemon->new(args => ['-c', $config, $app]);
+    replace($config);
+    $daemon->signal('HUP');
+    like logged($daemon, 'reload failed; what ran before runs on')->{error},
+        qr/\Q$config\E: cannot be read again: something that is not a file is in its place/, 'the reload fails';
+    is $daemon->get('/')->{content}, "here\n", 'what ran before answers';
+    is $daemon->stop,                0,        'the daemon stops';
+};
+
+subtest 'a FIFO in the place of a log file' => sub {
+    my $access = write_file('access.log', q{});
+    my $daemon = Daemon->new(args => ['--workers=1', "--access-log=$access", $app]);
+    replace($access);
+    $daemon->signal('USR1');
+    like logged($daemon, 'log files not reopened, the old ones stay in use')->{error}, qr/\Q$access\E/, 'the error names it';
+    is $daemon->get('/')->{content}, "here\n", 'requests are answered';
+    is $daemon->stop,                0,        'the daemon stops';
+};
+
+done_testing;
