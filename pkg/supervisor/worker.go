@@ -66,11 +66,13 @@ func (s *Supervisor) apply(w *worker, e event) {
 		if w.cause == "" {
 			w.cause = causeRetired
 		}
+		s.passed(w)
 		s.dispatcher.withdraw(w.slot)
 		w.slot.quit()
 		w.deadline = time.Now().Add(s.settings.RetireTimeout)
 	case withdraw:
 		w.cause = causeHarakiri
+		s.passed(w)
 		s.dispatcher.withdraw(w.slot)
 		w.deadline = time.Now().Add(max(s.settings.RetireTimeout, termGrace)) // its END blocks may hang
 	case term:
@@ -89,6 +91,14 @@ func (s *Supervisor) apply(w *worker, e event) {
 		}
 	case bury:
 		s.bury(w, before)
+	}
+}
+
+// passed notes that a worker has served its time. It took the place of an old one all
+// the same: under load, with a low limit, they may never be all ready at one time.
+func (s *Supervisor) passed(w *worker) {
+	if s.roll != nil && w.generation == s.target && (w.cause == causeRecycled || w.cause == causeHarakiri) {
+		s.roll.passed++
 	}
 }
 
