@@ -89,6 +89,8 @@ func TestCodeThatDoesNotWorkChangesNothing(t *testing.T) {
 		"dies while it loads":          {false, "die 'no database'", "no database at $APP line 1"},
 		"hangs while it loads":         {false, "sleep 1 while 1", "did not finish loading within 500ms (start_timeout)"},
 		"hangs, preloaded":             {true, "sleep 1 while 1", "did not finish loading within 500ms (start_timeout)"},
+		"says what it waits for":       {false, "warn 'connecting'; sleep 1 while 1", "(start_timeout); it last printed:\nconnecting at $APP"},
+		"says so, preloaded":           {true, "warn 'connecting'; sleep 1 while 1", "(start_timeout); it last printed:\nconnecting at $APP"},
 		"is killed while loading":      {false, "kill KILL => $$", "killed by signal 9"},
 		"is killed, preloaded":         {true, "kill KILL => $$", "signal: killed"},
 		"dies soon after it is loaded": {false, dyingSoon, "it last printed:\nout of luck"},

@@ -226,7 +226,7 @@ func (w *worker) deathError(last []string) error {
 	}
 	switch {
 	case w.message != "":
-		return loadError(app, w.message)
+		return w.generation.loadError(w.message, last)
 	case w.pid == 0:
 		return fmt.Errorf("%s: no worker could be forked", app)
 	case len(last) > 0:
@@ -235,8 +235,13 @@ func (w *worker) deathError(last []string) error {
 	return fmt.Errorf("%s: its process %s %s, and printed nothing", app, describe(w.status), when)
 }
 
-// loadError names the app where Perl's message does not.
-func loadError(app, message string) error {
+// loadError names the app where Perl's message does not, and adds what an app printed
+// that took too long: it may tell what it waits for.
+func (g *generation) loadError(message string, last []string) error {
+	app := g.plan.Boot.App
+	if message == g.loadTimeout() && len(last) > 0 {
+		return fmt.Errorf("%s; it last printed:\n%s", message, strings.Join(last, "\n"))
+	}
 	if strings.Contains(message, app) || app == "" {
 		return errors.New(message)
 	}
