@@ -10,6 +10,7 @@ import (
 
 	"github.com/thralld/thralld/config"
 	"github.com/thralld/thralld/pkg/control"
+	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/supervisor"
 )
 
@@ -124,10 +125,12 @@ func (d *daemon) conclude(r *reload, err error) {
 	if generation > 0 {
 		fields = append(fields, zap.Int("generation", generation))
 	}
-	switch outcome {
-	case reloadDone:
+	switch {
+	case outcome == reloadDone:
 		d.log.Info("reloaded", fields...)
-	case reloadSuperseded:
+	case errors.Is(err, psgi.ErrStopping), errors.Is(err, context.Canceled):
+		d.log.Info("reload given up, as thralld is stopping", fields...)
+	case outcome == reloadSuperseded:
 		d.log.Info("reload superseded", append(fields, zap.Error(err))...)
 	default:
 		d.log.Error("reload "+outcome+"; what ran before runs on", append(fields, zap.Error(err))...)
