@@ -123,6 +123,21 @@ sub as_root {
         is content($user, '/who'), "nobody $uid $uid $adm $adm", 'by number, too';
     };
 
+    subtest 'a reload to an app that the user cannot read is refused, and says why' => sub {
+        my $first = make_folder('first', oct 755);
+        my $next  = make_folder('next',  oct 700);
+        write_file("$_/app.psgi", "sub { [200, [], ['$_']] }") for qw(first next);
+        symlink 'first', "$folder/current" or die "symlink: $!\n";
+        my $daemon = Daemon->new(args => ['--user=games', '--workers=1', "$folder/current/app.psgi"]);
+        symlink 'next', "$folder/new" or die "symlink: $!\n";
+        rename "$folder/new", "$folder/current" or die "rename: $!\n";
+        $daemon->signal('HUP');
+        my $event = $daemon->wait_for_log(qr/reload failed/);
+        like $event->{error}, qr{current/app[.]psgi cannot be read by user games: the folder \S+/current is closed to it},
+            'with the folder that is in the way';
+        is content($daemon, '/'), 'first', 'and the app of before runs on';
+    };
+
     subtest 'an app that the user cannot read is told of' => sub {
         my $closed = make_folder('closed', oct 700);
         make_folder('closed/inside', oct 755);

@@ -31,7 +31,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 	if err != nil {
 		return err
 	}
-	d.access = logs.accessWriter()
+	d.access, d.who = logs.accessWriter(), who
 	controller, err := d.start(ctx, cfg, who)
 	if err != nil {
 		d.end()
