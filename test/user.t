@@ -138,6 +138,18 @@ sub as_root {
         is content($daemon, '/'), 'first', 'and the app of before runs on';
     };
 
+    subtest 'the control socket is there also when its folder is the user\'s' => sub {
+        my $run = make_folder('run', oct 755);
+        chown scalar getpwnam('games'), -1, $run or die "chown: $!\n";
+        my @args   = ('--user=games', "--pid=$run/app.pid", $app);
+        my $daemon = Daemon->new(args => ['--workers=1', @args]);
+        my ($status) = Daemon->run('status', @args);
+        is $status, 0, 'thralld status finds it';
+        is +(getpwuid +(stat "$run/app.control")[4])[0], 'games', 'it is the socket of that user';
+        $daemon->stop;
+        ok !-e "$run/app.control", 'who removes it in the end';
+    };
+
     subtest 'an app that the user cannot read is told of' => sub {
         my $closed = make_folder('closed', oct 700);
         make_folder('closed/inside', oct 755);
