@@ -123,6 +123,33 @@ sub as_root {
         is content($user, '/who'), "nobody $uid $uid $adm $adm", 'by number, too';
     };
 
+    subtest 'a reload to an app that the user cannot read is refused, and says why' => sub {
+        my $first = make_folder('first', oct 755);
+        my $next  = make_folder('next',  oct 700);
+        write_file("$_/app.psgi", "sub { [200, [], ['$_']] }") for qw(first next);
+        symlink 'first', "$folder/current" or die "symlink: $!\n";
+        my $daemon = Daemon->new(args => ['--user=games', '--workers=1', "$folder/current/app.psgi"]);
+        symlink 'next', "$folder/new" or die "symlink: $!\n";
+        rename "$folder/new", "$folder/current" or die "rename: $!\n";
+        $daemon->signal('HUP');
+        my $event = $daemon->wait_for_log(qr/reload failed/);
+        like $event->{error}, qr{current/app[.]psgi cannot be read by user games: the folder \S+/current is closed to it},
+            'with the folder that is in the way';
+        is content($daemon, '/'), 'first', 'and the app of before runs on';
+    };
+
+    subtest 'the control socket is there also when its folder is the user\'s' => sub {
+        my $run = make_folder('run', oct 755);
+        chown scalar getpwnam('games'), -1, $run or die "chown: $!\n";
+        my @args   = ('--user=games', "--pid=$run/app.pid", $app);
+        my $daemon = Daemon->new(args => ['--workers=1', @args]);
+        my ($status) = Daemon->run('status', @args);
+        is $status, 0, 'thralld status finds it';
+        is +(getpwuid +(stat "$run/app.control")[4])[0], 'games', 'it is the socket of that user';
+        $daemon->stop;
+        ok !-e "$run/app.control", 'who removes it in the end';
+    };
+
     subtest 'an app that the user cannot read is told of' => sub {
         my $closed = make_folder('closed', oct 700);
         make_folder('closed/inside', oct 755);

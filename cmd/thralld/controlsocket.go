@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -14,7 +15,8 @@ import (
 // cannot have it runs without: it may be the second one of the same configuration.
 //
 // The socket is the user's that the daemon becomes: who stops as that user must be
-// able to remove it.
+// able to remove it. In a folder of that user's, where root touches nothing, it is opened
+// as that user.
 func (d *daemon) listenControl(cfg *config.Config, who *identity) (net.Listener, error) {
 	path := controlPath(d.in.file, cfg)
 	l, err := control.Listen(path)
@@ -29,6 +31,12 @@ func (d *daemon) listenControl(cfg *config.Config, who *identity) (net.Listener,
 		return nil, nil
 	}
 	return l, err
+}
+
+// belongsTo reports whether a folder is that user's own.
+func belongsTo(folder string, uid int) bool {
+	info, err := os.Stat(folder)
+	return err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == uid
 }
 
 // serveControl answers clients of the control socket until the returned function is

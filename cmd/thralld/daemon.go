@@ -17,7 +17,8 @@ import (
 // daemon is what runs, and what a reload changes.
 type daemon struct {
 	in      *invocation
-	folder  string // where it was started; a link in it may lead elsewhere by now
+	folder  string    // where it was started; a link in it may lead elsewhere by now
+	who     *identity // whom it has become
 	started time.Time
 	log     *zap.Logger
 	app     *facade

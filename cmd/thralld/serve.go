@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,7 +32,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 	if err != nil {
 		return err
 	}
-	d.access, d.ending = logs.accessWriter(), ctx.Done()
+	d.access, d.ending, d.who = logs.accessWriter(), ctx.Done(), who
 	controller, err := d.start(ctx, cfg, who)
 	if err != nil {
 		d.end()
@@ -76,13 +77,20 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 // start puts the first configuration in force, as the user that the daemon becomes, and
 // returns the control socket; or it leaves nothing behind but what end ends.
 func (d *daemon) start(ctx context.Context, cfg *config.Config, who *identity) (controller net.Listener, err error) {
-	controller, err = d.listenControl(cfg, who)
-	if err != nil {
-		return nil, err
+	asUser := who.switches && belongsTo(filepath.Dir(controlPath(d.in.file, cfg)), who.uid)
+	if !asUser {
+		if controller, err = d.listenControl(cfg, who); err != nil {
+			return nil, err
+		}
 	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	d.settle = func() error { return settleAs(cfg, who, d.log) }
+	d.settle = func() (err error) {
+		if err = settleAs(cfg, who, d.log); err == nil && asUser {
+			controller, err = d.listenControl(cfg, who)
+		}
+		return err
+	}
 	_, err = d.apply(ctx, cfg, wish{what: newCode})
 	d.settle = nil
 	if err != nil {

@@ -28,6 +28,11 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 	if err := config.NeedRestart(changed, next); err != nil {
 		return nil, err
 	}
+	if d.config() != nil { // the first start looks as soon as it is that user
+		if err := checkReadable(next, d.who, ""); err != nil {
+			return nil, err
+		}
+	}
 	front, err := d.prepareFront(next, next.Listeners())
 	if err != nil {
 		return nil, err

@@ -30,6 +30,26 @@ func TestKilledIdleWorkerIsReplaced(t *testing.T) {
 	}
 }
 
+func TestStatusSaysWhatIsWaitedForWhenNoWorkerIsReady(t *testing.T) {
+	c := startCrew(t, app, func(o *setup) { o.settings.Workers = 1 })
+	pid := c.pid()
+	c.rewrite("sleep 1 while 1")
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	c.until("its successor is loading", func() bool {
+		list := c.Status().Workers
+		return len(list) == 1 && list[0].State == "booting"
+	})
+	status := c.Status()
+	if status.Healthy || status.Problem != "no worker is ready; loading the app: 1" {
+		t.Errorf("healthy: %t, problem: %q", status.Healthy, status.Problem)
+	}
+	if n := status.Workers[0].Requests; n != 0 {
+		t.Errorf("the worker that boots has run %d requests, which are another's", n)
+	}
+}
+
 func TestRequestBeingRunByAWorkerThatDiesIsNotRunAgain(t *testing.T) {
 	c := startCrew(t, app, nil)
 	c.await("worker ready", 2)

@@ -225,6 +225,7 @@ func (s *Supervisor) watchRoll() {
 		}
 	}
 	wanted := s.wantedWorkers()
+	replaced = max(replaced, min(replaced+s.roll.passed, wanted-others))
 	s.roll.advance(min(replaced, wanted), wanted)
 	switch {
 	case s.target.failures >= tooManyFailures && s.stable != nil && s.stable != s.target:

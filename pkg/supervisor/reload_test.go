@@ -56,6 +56,29 @@ func TestRollTakesTheSpawnIntervalForEachWorker(t *testing.T) {
 	}
 }
 
+func TestRollEndsThoughItsWorkersSoonReachTheirLimit(t *testing.T) {
+	const slow = "select undef, undef, undef, 0.3;\n" // a worker has gone before the next one is ready
+	c := startCrew(t, slow+version("one"), func(o *setup) { o.settings.Workers, o.settings.MaxRequests = 3, 1 })
+	requests := c.traffic(6)
+	c.rolled(c.first)
+	c.rewrite(slow + version("two"))
+	roll, err := c.reload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for _, step := range c.rolled(roll) {
+		if step[0] < last {
+			t.Errorf("after %d replaced workers there are %d", last, step[0])
+		}
+		last = step[0]
+	}
+	requests.end()
+	if last != 3 {
+		t.Errorf("the roll has ended with %d of 3 workers", last)
+	}
+}
+
 func TestCodeThatDoesNotWorkChangesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		preload      bool
@@ -66,6 +89,8 @@ func TestCodeThatDoesNotWorkChangesNothing(t *testing.T) {
 		"dies while it loads":          {false, "die 'no database'", "no database at $APP line 1"},
 		"hangs while it loads":         {false, "sleep 1 while 1", "did not finish loading within 500ms (start_timeout)"},
 		"hangs, preloaded":             {true, "sleep 1 while 1", "did not finish loading within 500ms (start_timeout)"},
+		"says what it waits for":       {false, "warn 'connecting'; sleep 1 while 1", "(start_timeout); it last printed:\nconnecting at $APP"},
+		"says so, preloaded":           {true, "warn 'connecting'; sleep 1 while 1", "(start_timeout); it last printed:\nconnecting at $APP"},
 		"is killed while loading":      {false, "kill KILL => $$", "killed by signal 9"},
 		"is killed, preloaded":         {true, "kill KILL => $$", "signal: killed"},
 		"dies soon after it is loaded": {false, dyingSoon, "it last printed:\nout of luck"},

@@ -10,7 +10,8 @@ import (
 type Roll struct {
 	Generation int // the new one
 
-	began time.Time
+	began  time.Time
+	passed int // workers of it that came and have gone at a limit; the supervisor's goroutine's own
 
 	mu       sync.Mutex
 	replaced int

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,7 +14,7 @@ type Status struct {
 	Stable      int    // the last generation that was rolled out whole; 0: none yet
 	Waiting     int    // requests that wait for a worker
 	Healthy     bool   // there is a worker that takes requests
-	Problem     string // why workers do not stay alive, or ""
+	Problem     string // why it is not healthy, or why workers do not stay alive; or ""
 	Generations []GenerationStatus
 	Workers     []WorkerStatus
 }
@@ -55,10 +56,13 @@ func (s *Supervisor) status() Status {
 			continue
 		}
 		status.Healthy = status.Healthy || w.state == ready && w.generation != s.candidate()
-		status.Workers = append(status.Workers, WorkerStatus{
+		worker := WorkerStatus{
 			Worker: w.slot.number, Generation: w.generation.number, PID: w.pid, State: w.state.String(), Born: w.born,
-			Requests: s.dispatcher.served(w.slot), Running: s.dispatcher.running(w.slot, now),
-		})
+		}
+		if w.state != booting { // until then the slot's figures are those of the worker before
+			worker.Requests, worker.Running = s.dispatcher.served(w.slot), s.dispatcher.running(w.slot, now)
+		}
+		status.Workers = append(status.Workers, worker)
 	}
 	slices.SortFunc(status.Workers, func(a, b WorkerStatus) int {
 		return cmp.Or(cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Worker, b.Worker))
@@ -72,7 +76,27 @@ func (s *Supervisor) status() Status {
 			status.Problem = g.reason
 		}
 	}
+	if !status.Healthy && status.Problem == "" {
+		status.Problem = s.whyNoneIsReady()
+	}
 	return status
+}
+
+// whyNoneIsReady says what is being waited for when no worker takes requests.
+func (s *Supervisor) whyNoneIsReady() string {
+	loading := 0
+	for _, w := range s.workers {
+		if w.state == booting {
+			loading++
+		}
+	}
+	switch {
+	case loading > 0:
+		return fmt.Sprintf("no worker is ready; loading the app: %d", loading)
+	case s.target != nil && s.target.reason != "":
+		return s.target.reason
+	}
+	return "no worker is ready, and none has been started yet"
 }
 
 func (s *Supervisor) generationStatus(g *generation) GenerationStatus {

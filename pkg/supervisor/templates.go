@@ -184,7 +184,7 @@ func (s *Supervisor) templateEnded(g *generation, t *template, status string, la
 		s.log.Warn("template exited", zap.Int("generation", g.number), zap.String("status", status),
 			zap.String("error", t.failure), zap.Strings("last_lines", last))
 	case t.failure != "":
-		s.templateFailed(g, t.born, loadError(g.plan.Boot.App, t.failure), last)
+		s.templateFailed(g, t.born, g.loadError(t.failure, last), last)
 	case len(last) > 0:
 		s.templateFailed(g, t.born, fmt.Errorf("%s ended before %s was loaded (%s); it last printed:\n%s",
 			g.plan.Perl, g.plan.Boot.App, status, strings.Join(last, "\n")), last)

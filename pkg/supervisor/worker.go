@@ -66,11 +66,13 @@ func (s *Supervisor) apply(w *worker, e event) {
 		if w.cause == "" {
 			w.cause = causeRetired
 		}
+		s.passed(w)
 		s.dispatcher.withdraw(w.slot)
 		w.slot.quit()
 		w.deadline = time.Now().Add(s.settings.RetireTimeout)
 	case withdraw:
 		w.cause = causeHarakiri
+		s.passed(w)
 		s.dispatcher.withdraw(w.slot)
 		w.deadline = time.Now().Add(max(s.settings.RetireTimeout, termGrace)) // its END blocks may hang
 	case term:
@@ -89,6 +91,14 @@ func (s *Supervisor) apply(w *worker, e event) {
 		}
 	case bury:
 		s.bury(w, before)
+	}
+}
+
+// passed notes that a worker has served its time. It took the place of an old one all
+// the same: under load, with a low limit, they may never be all ready at one time.
+func (s *Supervisor) passed(w *worker) {
+	if s.roll != nil && w.generation == s.target && (w.cause == causeRecycled || w.cause == causeHarakiri) {
+		s.roll.passed++
 	}
 }
 
@@ -219,7 +229,7 @@ func (w *worker) deathError(last []string) error {
 	}
 	switch {
 	case w.message != "":
-		return loadError(app, w.message)
+		return w.generation.loadError(w.message, last)
 	case w.pid == 0:
 		return fmt.Errorf("%s: no worker could be forked", app)
 	case len(last) > 0:
@@ -228,8 +238,13 @@ func (w *worker) deathError(last []string) error {
 	return fmt.Errorf("%s: its process %s %s, and printed nothing", app, describe(w.status), when)
 }
 
-// loadError names the app where Perl's message does not.
-func loadError(app, message string) error {
+// loadError names the app where Perl's message does not, and adds what an app printed
+// that took too long: it may tell what it waits for.
+func (g *generation) loadError(message string, last []string) error {
+	app := g.plan.Boot.App
+	if message == g.loadTimeout() && len(last) > 0 {
+		return fmt.Errorf("%s; it last printed:\n%s", message, strings.Join(last, "\n"))
+	}
 	if strings.Contains(message, app) || app == "" {
 		return errors.New(message)
 	}

@@ -176,7 +176,8 @@ func (w *world) check(v view, d decision) {
 	}
 }
 
-// checkRoll: a roll has succeeded as soon as all workers have been replaced.
+// checkRoll: a roll has succeeded as soon as all workers have been replaced. One that
+// has gone at a limit since has replaced one, too.
 func (w *world) checkRoll(r *Roll) {
 	serving, others := 0, 0
 	for _, m := range w.workers {
@@ -188,7 +189,7 @@ func (w *world) checkRoll(r *Roll) {
 			serving++
 		}
 	}
-	done := others == 0 && serving >= w.wantedWorkers()
+	done := others == 0 && serving+r.passed >= w.wantedWorkers()
 	if r.err == nil && (r.ended != done || done && w.stable.number != r.Generation) {
 		w.t.Errorf("the roll to generation %d has ended: %t (%v), with %d of %d workers, and %d others; stable is %d",
 			r.Generation, r.ended, r.err, serving, w.wantedWorkers(), others, number(w.stable))

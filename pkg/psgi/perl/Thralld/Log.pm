@@ -3,6 +3,10 @@ package Thralld::Log;
 use strict;
 use warnings;
 
+# Perl would look for it when the first layer is put on, by the app's @INC, of which a
+# folder may be closed to it.
+use PerlIO::via ();
+
 # The request that is being run, if any.
 our $id;
 
