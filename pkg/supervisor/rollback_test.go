@@ -70,12 +70,10 @@ func (c *crew) rolledBack(r *Roll) *RolledBackError {
 func TestGenerationWhoseWorkersDoNotStayAliveIsRolledBack(t *testing.T) {
 	c := startCrew(t, version("stable"), threeWorkers)
 	c.rolled(c.first)
-	requests := c.traffic(2)
 	back := c.rolledBack(c.commitDying())
 	if back.Generation != 2 || back.To != 1 || !strings.Contains(back.Reason, "the disk is full") {
 		t.Errorf("got %+v", back)
 	}
-	requests.end()
 	c.expectStable()
 	if entry := c.await("rolling back", 1); entry.Level != zap.ErrorLevel {
 		t.Errorf("logged as %v", entry.Level)
