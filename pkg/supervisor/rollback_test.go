@@ -94,7 +94,9 @@ func TestRollbackToAGenerationOfWhichNothingIsLeft(t *testing.T) {
 	for _, pid := range old {
 		_ = unix.Kill(pid, unix.SIGKILL) // if it has not been retired yet
 	}
-	c.rolledBack(roll)
+	if back := c.rolledBack(roll); back.To != 1 {
+		t.Errorf("got %+v", back)
+	}
 	c.expectStable()
 }
 
