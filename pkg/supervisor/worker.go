@@ -173,7 +173,9 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 		level = zap.WarnLevel
 	}
 	if w.cause == causeCrashed || w.cause == causeFailedToBoot {
-		level = min(level, s.loudness(w.generation))
+		if most := s.loudness(w.generation); len(lost) == 0 { // lost requests are always told
+			level = min(level, most)
+		}
 		fields = append(fields, zap.Int("failures", w.generation.failures), zap.Strings("last_lines", last))
 	}
 	if w.message != "" {
