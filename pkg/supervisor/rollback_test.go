@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/thralld/thralld/pkg/psgi"
 )
 
 // dying is an app whose workers serve, and die as soon as the file "die" is there.
@@ -166,4 +168,16 @@ func TestTemplateThatCannotBeStartedIsTriedAgain(t *testing.T) {
 	c.await("template failed", 2)
 	c.ask(func() { c.target.plan.Perl = "perl" })
 	c.await("worker ready", 2)
+}
+
+func TestLostRequestIsToldHoweverOftenWorkersDie(t *testing.T) {
+	c := startCrew(t, `sub { kill KILL => $$; sleep 1 while 1 }`, func(o *setup) { o.settings.Workers = 1 })
+	for n := 1; n <= tooManyFailures+1; n++ {
+		if _, err := c.call(t.Context(), "/"); !errors.Is(err, psgi.ErrWorkerDied) {
+			t.Fatalf("request %d: %v, want ErrWorkerDied", n, err)
+		}
+		if entry := c.await("worker exited", n); entry.Level != zap.WarnLevel {
+			t.Errorf("the %d. death is told at the level %v: %v", n, entry.Level, entry.ContextMap())
+		}
+	}
 }
