@@ -194,6 +194,10 @@ func TestSecondProcessInASlotIsEnded(t *testing.T) {
 func TestTemplateThatTellsLateOfAWorkerMeansThatOne(t *testing.T) {
 	c := startCrew(t, app, func(o *setup) { o.settings.Workers = 1 })
 	c.rolled(c.first)
+	c.until("the template has told of its worker", func() (told bool) {
+		c.ask(func() { told = len(c.target.template.ordered) == 0 })
+		return told
+	})
 	c.ask(func() {
 		w := c.workers[c.target.slots[0]]
 		quick := &worker{slot: w.slot, generation: w.generation, pid: 1, state: gone, reaped: true}
