@@ -190,3 +190,23 @@ func TestSecondProcessInASlotIsEnded(t *testing.T) {
 	c.await("worker ready", 2)
 	c.get("/")
 }
+
+func TestTemplateThatTellsLateOfAWorkerMeansThatOne(t *testing.T) {
+	c := startCrew(t, app, func(o *setup) { o.settings.Workers = 1 })
+	c.rolled(c.first)
+	c.until("the template has told of its worker", func() (told bool) {
+		c.ask(func() { told = len(c.target.template.ordered) == 0 })
+		return told
+	})
+	c.ask(func() {
+		w := c.workers[c.target.slots[0]]
+		quick := &worker{slot: w.slot, generation: w.generation, pid: 1, state: gone, reaped: true}
+		c.target.template.ordered = append(c.target.template.ordered, quick, w)
+		c.workerSpawned(c.target.template.answered(), 1) // it had ended before this was read
+		c.workerSpawned(c.target.template.answered(), w.pid)
+		if w.pid == 1 || w.state != ready || c.target.template.answered() != nil {
+			t.Errorf("the worker that came after it is %s, with the pid %d", w.state, w.pid)
+		}
+	})
+	c.get("/")
+}

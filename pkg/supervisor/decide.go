@@ -67,9 +67,11 @@ type decision struct {
 //   - More ready than wanted: one goes, the oldest generation first, one per
 //     interval. A swift roll lets all others go as soon as target has one.
 //   - A candidate without a worker gets one.
-//   - Fewer of target than wanted: one comes, one per interval.
+//   - Fewer of target than wanted: one comes, one per interval. One that is due
+//     does not count: its successor comes before it goes.
+//   - Who has ended is buried before another comes: how long to wait depends on why.
 //
-// Never more than one beyond wanted is alive, so a worker comes before another
+// The package's example prints what is decided in which situation. Never more than one beyond wanted is alive, so a worker comes before another
 // goes, and capacity does not dip.
 func decide(v view) decision {
 	c := v.count()
@@ -91,8 +93,7 @@ func decide(v view) decision {
 	case v.target != 0 && c.current < v.wanted && v.free > 0 && !c.unburied:
 		do, due = spawnOne, later(v.spawned.Add(v.interval), v.notBefore)
 	}
-	swift := v.swift && do == spawnOne
-	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && !swift {
+	if ceiling := v.wanted + 1; do != wait && c.alive >= ceiling && (!v.swift || do != spawnOne) {
 		do, due = wait, c.lingers // one has to go first: an event, or the end of its lingering
 	}
 	if do != wait && !v.now.Before(due) {
@@ -165,8 +166,7 @@ func (v view) surplus(c count) (at int, ok bool) {
 	at = -1
 	crowded := v.trialWaits(c) || c.ready > v.wanted+1
 	for i, m := range v.members {
-		old := m.generation != v.target
-		may := old || m.spent || m.due && crowded
+		may := m.generation != v.target || m.spent || m.due && crowded
 		if m.state != ready || m.generation == v.candidate || !may {
 			continue
 		}

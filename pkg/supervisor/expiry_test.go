@@ -140,3 +140,40 @@ func TestLimitThatIsLiftedKeepsWorkersThatWereNearIt(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkerThatOverrunsAndHeedsNoTermIsKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := settledWorld(t, Settings{Workers: 2, RequestTimeout: time.Minute, Housekeeping: time.Second, MaxQueue: 10})
+		w.request(1)
+		var m *worker
+		for _, other := range w.workers {
+			if !w.dispatcher.idleSlot(other.slot) {
+				m = other
+			}
+		}
+		for _, step := range []struct {
+			after time.Duration
+			state state
+		}{{59 * time.Second, ready}, {2 * time.Second, ending}, {termGrace, killed}} {
+			time.Sleep(step.after)
+			w.expire()
+			if m.state != step.state {
+				t.Errorf("%v later it is %s, want %s", step.after, m.state, step.state)
+			}
+		}
+	})
+}
+
+func TestNewLimitsAreLookedAtWhenTheyAreSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		settings := Settings{Workers: 1, MaxLifetime: 24 * time.Hour, Housekeeping: time.Hour}
+		w := settledWorld(t, settings)
+		m := w.any()
+		settings.MaxLifetime, settings.Housekeeping = time.Second, time.Second
+		w.configure(settings)
+		w.expire()
+		if m.due != dueLifetime {
+			t.Error("a worker that is too old has to wait for the next look, which was for the old limits")
+		}
+	})
+}

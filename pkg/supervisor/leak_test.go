@@ -23,7 +23,7 @@ func TestManyReloadsLeaveNothingBehind(t *testing.T) {
 		c.mustReload()
 	}
 	before := settled()
-	for range 190 {
+	for range 90 {
 		c.mustReload()
 	}
 	settled()
@@ -32,7 +32,7 @@ func TestManyReloadsLeaveNothingBehind(t *testing.T) {
 		return now.descriptors <= before.descriptors && now.goroutines <= before.goroutines
 	})
 	c.until("one template and one worker are left", func() bool { return children() == 2 })
-	if roll := c.mustReload(); roll.Generation != 202 {
-		t.Errorf("the next generation is %d, want 202", roll.Generation)
+	if roll := c.mustReload(); roll.Generation != 102 {
+		t.Errorf("the next generation is %d, want 102", roll.Generation)
 	}
 }

@@ -253,7 +253,8 @@ func (e *SupersededError) Error() string {
 }
 
 // RolledBackError means that the workers of a new generation did not stay alive, and
-// that the one before it was restored.
+// that the one before it was restored. What new workers of that one load is what
+// then is on disk, unless its template has preloaded the app.
 type RolledBackError struct {
 	Generation, To int
 	Reason         string // Perl's message or last lines

@@ -144,20 +144,21 @@ func (s *Supervisor) spawn(g *generation) bool {
 		if err := g.template.spawn(slot.number); err != nil {
 			return false // it has ended, or is behind: its reader says so
 		}
-		s.enter(slot, g)
+		g.template.ordered = append(g.template.ordered, s.enter(slot, g))
 		return true
 	}
 	return false
 }
 
 // enter notes that a worker is being forked for a slot.
-func (s *Supervisor) enter(slot *slot, g *generation) {
+func (s *Supervisor) enter(slot *slot, g *generation) *worker {
 	w := &worker{slot: slot, generation: g, template: g.template, born: time.Now(), dead: make(chan struct{})}
 	if g.plan.StartTimeout > 0 {
 		w.deadline = w.born.Add(g.plan.StartTimeout)
 	}
 	s.workers[slot] = w
 	s.spawned = w.born
+	return w
 }
 
 // wantedWorkers is how many workers there should be now: one slot stays free, or

@@ -13,8 +13,9 @@ import (
 // changes of mind in virtual time, and then peace. See world.check for what has to
 // be true all the while; in peace all workers become those of one generation.
 func TestWhateverHappensTheRollConverges(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(120) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { live(t, seed) })
 		})
 	}

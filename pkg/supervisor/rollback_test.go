@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/thralld/thralld/pkg/psgi"
 )
 
 // dying is an app whose workers serve, and die as soon as the file "die" is there.
@@ -70,12 +72,10 @@ func (c *crew) rolledBack(r *Roll) *RolledBackError {
 func TestGenerationWhoseWorkersDoNotStayAliveIsRolledBack(t *testing.T) {
 	c := startCrew(t, version("stable"), threeWorkers)
 	c.rolled(c.first)
-	requests := c.traffic(2)
 	back := c.rolledBack(c.commitDying())
 	if back.Generation != 2 || back.To != 1 || !strings.Contains(back.Reason, "the disk is full") {
 		t.Errorf("got %+v", back)
 	}
-	requests.end()
 	c.expectStable()
 	if entry := c.await("rolling back", 1); entry.Level != zap.ErrorLevel {
 		t.Errorf("logged as %v", entry.Level)
@@ -96,7 +96,9 @@ func TestRollbackToAGenerationOfWhichNothingIsLeft(t *testing.T) {
 	for _, pid := range old {
 		_ = unix.Kill(pid, unix.SIGKILL) // if it has not been retired yet
 	}
-	_ = c.rolledBack(roll)
+	if back := c.rolledBack(roll); back.To != 1 {
+		t.Errorf("got %+v", back)
+	}
 	c.expectStable()
 }
 
@@ -166,4 +168,16 @@ func TestTemplateThatCannotBeStartedIsTriedAgain(t *testing.T) {
 	c.await("template failed", 2)
 	c.ask(func() { c.target.plan.Perl = "perl" })
 	c.await("worker ready", 2)
+}
+
+func TestLostRequestIsToldHoweverOftenWorkersDie(t *testing.T) {
+	c := startCrew(t, `sub { kill KILL => $$; sleep 1 while 1 }`, func(o *setup) { o.settings.Workers = 1 })
+	for n := 1; n <= tooManyFailures+1; n++ {
+		if _, err := c.call(t.Context(), "/"); !errors.Is(err, psgi.ErrWorkerDied) {
+			t.Fatalf("request %d: %v, want ErrWorkerDied", n, err)
+		}
+		if entry := c.await("worker exited", n); entry.Level != zap.WarnLevel {
+			t.Errorf("the %d. death is told at the level %v: %v", n, entry.Level, entry.ContextMap())
+		}
+	}
 }

@@ -47,8 +47,8 @@ func TestSettingsChangeWhileWorkersRun(t *testing.T) {
 	c.Configure(c.set.settings)
 	c.await("worker exited", 2)
 	for range 20 {
-		if _, last := c.count("/"); last > 5 {
-			t.Fatalf("a worker has run %d requests", last)
+		if _, n := c.count("/"); n > 5 {
+			t.Fatalf("a worker has run %d requests", n)
 		}
 	}
 	c.set.settings.MaxLifetime = time.Millisecond

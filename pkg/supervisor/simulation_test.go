@@ -21,6 +21,7 @@ import (
 func TestWhateverHappensNoRequestIsLostOrRunTwice(t *testing.T) {
 	for seed := range uint64(16) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { simulate(t, seed, 0) })
 		})
 	}

@@ -94,6 +94,7 @@ func (s *Supervisor) configure(settings Settings) {
 		s.adjustment = 0
 	}
 	s.settings = settings
+	s.housekeeper.next = time.Time{} // look at once: there may be new limits
 	s.scale.reset(settings)
 	s.dispatcher.configure(&s.settings)
 	for _, w := range s.workers {

@@ -22,6 +22,7 @@ type template struct {
 	// These belong to the supervisor's goroutine.
 	loaded   bool
 	stopped  bool
+	ordered  []*worker // those that it was told to spawn and has not answered for
 	deadline time.Time // when it is killed; zero: never
 	failure  string    // what it said before it ended
 	calibration
@@ -83,6 +84,17 @@ func explainStart(perl string, err error) error {
 // spawn asks for a worker in the slot of that number.
 func (t *template) spawn(slot int) error {
 	return t.control.send(psgi.AppendFrame(nil, psgi.TypeSpawn, 0, uint32(slot), nil))
+}
+
+// answered is the worker that the template's next answer is about: it gives one for
+// each order. Its slot may have another one by now, if it was quick to end.
+func (t *template) answered() *worker {
+	if len(t.ordered) == 0 {
+		return nil
+	}
+	w := t.ordered[0]
+	t.ordered = t.ordered[1:]
+	return w
 }
 
 // read blocks until the template has said something; io.EOF when it has ended.

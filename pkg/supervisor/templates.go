@@ -52,7 +52,7 @@ func (s *Supervisor) readTemplate(g *generation, t *template) {
 }
 
 func (s *Supervisor) receiveTemplate(g *generation, t *template, f psgi.Frame) error {
-	slot, text := int(f.ID), string(f.Payload)
+	text := string(f.Payload)
 	switch f.Type {
 	case psgi.TypeLoaded:
 		s.post(func() { t.loaded, t.deadline = true, time.Time{} })
@@ -61,24 +61,16 @@ func (s *Supervisor) receiveTemplate(g *generation, t *template, f psgi.Frame) e
 		if err != nil {
 			return err
 		}
-		s.post(func() { s.workerSpawned(s.workerAt(g, slot), pid) })
+		s.post(func() { s.workerSpawned(t.answered(), pid) })
 	case psgi.TypeLayout:
 		layout, err := stack.ParseLayout(text)
 		s.post(func() { t.calibrated(layout, err) })
 	case psgi.TypeFail:
-		s.post(func() { s.templateComplained(g, t, slot, text) })
+		s.post(func() { s.templateComplained(g, t, text) })
 	default:
 		return fmt.Errorf("%w: type %d", psgi.ErrFrame, f.Type)
 	}
 	return nil
-}
-
-// workerAt is the worker in the generation's slot of that number, or nil.
-func (s *Supervisor) workerAt(g *generation, number int) *worker {
-	if number < 0 || number >= len(g.slots) {
-		return nil
-	}
-	return s.workers[g.slots[number]]
 }
 
 // workerReady: the app is loaded. A worker that nobody waits for any more, as the
@@ -151,13 +143,13 @@ func (s *Supervisor) killUnknown(pid int) {
 
 // templateComplained: before it is loaded, the app or a module of it could not be
 // loaded; later, it could not fork.
-func (s *Supervisor) templateComplained(g *generation, t *template, slot int, text string) {
+func (s *Supervisor) templateComplained(g *generation, t *template, text string) {
 	t.failure = text
 	if !t.loaded {
 		return
 	}
-	if w := s.workerAt(g, slot); w != nil {
-		s.log.Error("worker not spawned", zap.Int("worker", slot), zap.Int("generation", g.number), zap.String("error", text))
+	if w := t.answered(); w != nil {
+		s.log.Error("worker not spawned", zap.Int("worker", w.slot.number), zap.Int("generation", g.number), zap.String("error", text))
 		w.message = text
 		s.apply(w, exited)
 	}

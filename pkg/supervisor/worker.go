@@ -191,7 +191,7 @@ func (s *Supervisor) drained(w *worker, last, lost []string) {
 		fields = append(fields, zap.Int("failures", w.generation.failures), zap.Strings("last_lines", last))
 	}
 	if len(lost) > 0 {
-		level = max(level, zap.WarnLevel) // a request that is lost is always told
+		level = max(level, zap.WarnLevel) // that is always told
 	}
 	if w.message != "" {
 		fields = append(fields, zap.String("error", w.message))
