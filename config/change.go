@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // Apply says what a reload does with a key whose value has changed.
@@ -66,11 +67,15 @@ func (l *loader) agree() {
 		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
 	} {
 		if rule.broken {
-			l.mistakes = append(l.mistakes, Mistake{
+			m := Mistake{
 				Origin: c.Origin(rule.key), Key: rule.key,
 				Problem: fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
 					c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)),
-			})
+			}
+			if strings.HasPrefix(m.Origin, "--") { // which names the key
+				m.Key = ""
+			}
+			l.mistakes = append(l.mistakes, m)
 		}
 	}
 }

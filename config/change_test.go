@@ -71,7 +71,7 @@ func TestEveryKeyThatNeedsARestartIsNamed(t *testing.T) {
 func TestKeysThatDoNotAgreeAreNamedTogether(t *testing.T) {
 	file := write(t, "workers = 3\nmin_workers = 4\nmax_requests = 10\n")
 	refused(t, file+":2: min_workers: got 4, want at most 3, which is workers ("+file+":1)\n"+
-		"--min: min_reqs_per_child: got 11, want at most 10, which is max_reqs_per_child ("+file+":3)",
+		"--min: got 11, want at most 10, which is max_reqs_per_child ("+file+":3)",
 		file, Setting{Key: "min_reqs_per_child", Value: "11", Origin: "--min"})
 }
 

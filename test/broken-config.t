@@ -33,7 +33,9 @@ sub refused {
     is_deeply running(), $before, 'nothing has changed';
     my $last = $daemon->status->{last_reload};
     is $last->{outcome}, 'failed', 'thralld status tells how it ended';
-    my $told = join "\n", map { s/\Athralld: //r } grep { !/\Aloading/ } split /\n/, $output;
+    my ($failed, @told) = map { s/\Athralld: //r } grep { !/\Aloading/ } split /\n/, $output;
+    is $failed, 'reload failed; what ran before runs on:', 'what that means';
+    my $told = join "\n", @told;
     is $last->{error}, $told, 'and why';
     return $told;
 }

@@ -103,7 +103,9 @@ sub in_a_roll {
 sub is_rolled {
     my ($site) = @_;
     ok $site->daemon->wait_for_log(qr/"msg":"rolled"/), 'the roll comes to its end';
-    my $status = $site->wait_for_status(sub { @{$_[0]{worker_list}} == 3 });
+    my $status = $site->wait_for_status(sub {
+        3 == grep { $_->{state} eq 'ready' } @{$_[0]{worker_list}};
+    });
     is_deeply [map { "$_->{generation} $_->{state}" } @{$status->{worker_list}}], [('2 ready') x 3],
         'with all workers new';
     return;

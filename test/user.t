@@ -133,7 +133,8 @@ sub as_root {
         rename "$folder/new", "$folder/current" or die "rename: $!\n";
         $daemon->signal('HUP');
         my $event = $daemon->wait_for_log(qr/reload failed/);
-        like $event->{error}, qr{current/app[.]psgi cannot be read by user games: the folder \S+/current is closed to it},
+        like $event->{error},
+            qr{current/app[.]psgi cannot be read by user games: the folder \S+/current is closed to it},
             'with the folder that is in the way';
         is content($daemon, '/'), 'first', 'and the app of before runs on';
     };
@@ -141,11 +142,11 @@ sub as_root {
     subtest 'the control socket is there also when its folder is the user\'s' => sub {
         my $run = make_folder('run', oct 755);
         chown scalar getpwnam('games'), -1, $run or die "chown: $!\n";
-        my @args   = ('--user=games', "--pid=$run/app.pid", $app);
-        my $daemon = Daemon->new(args => ['--workers=1', @args]);
+        my @args     = ('--user=games', "--pid=$run/app.pid", $app);
+        my $daemon   = Daemon->new(args => ['--workers=1', @args]);
         my ($status) = Daemon->run('status', @args);
-        is $status, 0, 'thralld status finds it';
-        is +(getpwuid +(stat "$run/app.control")[4])[0], 'games', 'it is the socket of that user';
+        is $status,                                       0,       'thralld status finds it';
+        is + (getpwuid +(stat "$run/app.control")[4])[0], 'games', 'it is the socket of that user';
         $daemon->stop;
         ok !-e "$run/app.control", 'who removes it in the end';
     };

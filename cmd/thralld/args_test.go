@@ -161,6 +161,7 @@ func TestCommandLinesThatAreNotUnderstood(t *testing.T) {
 		"--workers":                "option --workers needs a value",
 		"--host --port 80":         "option --host needs a value",
 		"-E --":                    "option -E needs a value",
+		"relaod":                   "there is no command and no file relaod; did you mean thralld reload?",
 		"a.psgi b.psgi":            "one application at a time: what is b.psgi?",
 		"-L Shotgun":               "--loader Shotgun: thralld loads no app anew for each request; restart it after a change",
 		"-L Nosuch -L Shotgun a b": "--loader Nosuch: want Delayed or Plack::Loader\n--loader Shotgun: thralld loads no app anew for each request; restart it after a change\none application at a time: what is b?",

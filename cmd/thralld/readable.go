@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,11 @@ func toRead(cfg *config.Config, perl5lib string) (files []string) {
 	if app := appFile(cfg); filepath.IsAbs(app) {
 		files = append(files, app, filepath.Join(filepath.Dir(app), "lib")) // which the runtime adds
 	}
-	files = append(files, cfg.Include...)
+	for _, dir := range cfg.Include {
+		if !slices.Contains(files, dir) {
+			files = append(files, dir)
+		}
+	}
 	for _, dir := range filepath.SplitList(perl5lib) {
 		if filepath.IsAbs(dir) {
 			files = append(files, dir)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -144,6 +145,8 @@ func (in *invocation) load(words []string) (*config.Config, error) {
 		switch {
 		case i > 0:
 			in.usage = append(in.usage, "one application at a time: what is "+word+"?")
+		case mistyped(word) != "":
+			in.usage = append(in.usage, "there is no command and no file "+word+"; did you mean thralld "+mistyped(word)+"?")
 		case in.names("app"):
 			in.notices = append(in.notices, "ignored "+word+": --app names the application")
 		default:
@@ -157,6 +160,18 @@ func (in *invocation) load(words []string) (*config.Config, error) {
 		in.file = defaultFile
 	}
 	return config.Load(in.file, in.settings)
+}
+
+// mistyped is the command that was probably meant by a word which names no file, and,
+// having no capital letter, hardly a class; or "".
+func mistyped(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") != "" || !missing(word) {
+		return ""
+	}
+	if slices.Contains(commands, word) { // behind --, an app of that name
+		return ""
+	}
+	return config.Nearest(word, commands)
 }
 
 // longestFile is how long a thrall.toml may be that is read again, in bytes.

@@ -154,7 +154,13 @@ sub children {
         push @found, $pid;
     }
     closedir $proc;
-    return @found;
+    return grep { lives($_) } @found;    # one may have taken the place of another while we looked
+}
+
+sub lives {
+    my ($pid)   = @_;
+    my ($state) = Daemon::content("/proc/$pid/stat") =~ /.*[)] (\S)/s or return 0;
+    return $state ne 'Z' && $state ne 'X';
 }
 
 1;
