@@ -12,6 +12,7 @@ import (
 	"github.com/thralld/thralld/config"
 	"github.com/thralld/thralld/pkg/server"
 	"github.com/thralld/thralld/pkg/supervisor"
+	"github.com/thralld/thralld/pkg/watch"
 )
 
 // daemon is what runs, and what a reload changes.
@@ -29,6 +30,9 @@ type daemon struct {
 	settle  func() error       // gives up what only opening listeners needs, once; nil: it is done
 	records records
 	wishes  *wishes
+
+	file *watch.Watcher // of thrall.toml; nil: it is not watched
+	tree *watch.Watcher // of the app's files; nil: they are not watched
 
 	inEffect atomic.Pointer[config.Config] // nil before the first apply
 

@@ -72,11 +72,6 @@ func (d *daemon) fulfil(ctx context.Context) {
 // run does what signals and changed files ask for. It returns when a stop has been
 // asked for, or with the error of a listener that has failed.
 func (d *daemon) run(ctx context.Context) error {
-	file, tree, err := d.watchFiles()
-	if err != nil {
-		d.log.Error("files are not watched", zap.Error(err))
-	}
-	defer closeWatchers(file, tree)
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	reloads.Go(func() { d.fulfil(ctx) })
@@ -91,9 +86,9 @@ func (d *daemon) run(ctx context.Context) error {
 			return err
 		case s := <-d.in.stop.others:
 			d.heed(s)
-		case <-changes(file):
+		case <-changes(d.file):
 			d.wishes.add(wish{why: "thrall.toml has changed"})
-		case change := <-changes(tree):
+		case change := <-changes(d.tree):
 			d.wishes.add(wish{why: "changed: " + strings.Join(change.Paths, ", "), what: newCode})
 		}
 	}
@@ -111,21 +106,29 @@ func (d *daemon) heed(s os.Signal) {
 	}
 }
 
-// watchFiles watches what the configuration in force names; nil: not watched.
-func (d *daemon) watchFiles() (file, tree *watch.Watcher, err error) {
-	cfg := d.config()
+// watchFiles watches what a configuration names. It comes before the app is loaded: what
+// changes meanwhile is not what was loaded.
+func (d *daemon) watchFiles(cfg *config.Config) {
+	var err error
 	options := watch.Options{Log: d.log}
 	if cfg.Watch && cfg.File() != "" {
-		if file, err = watch.File(cfg.File(), options); err != nil {
-			return nil, nil, err
+		d.file, err = watch.File(cfg.File(), options)
+	}
+	if err == nil && developing(cfg) {
+		d.tree, err = watch.Tree(sources(cfg), options)
+	}
+	if err != nil {
+		d.log.Error("files are not watched", zap.Error(err))
+	}
+}
+
+// unwatch ends what watchFiles has begun.
+func (d *daemon) unwatch() {
+	for _, w := range []*watch.Watcher{d.file, d.tree} {
+		if w != nil {
+			w.Close()
 		}
 	}
-	if developing(cfg) {
-		if tree, err = watch.Tree(sources(cfg), options); err != nil {
-			return file, nil, err
-		}
-	}
-	return file, tree, nil
 }
 
 // sources are the files and folders whose change reloads a developer's app.
@@ -143,14 +146,6 @@ func changes(w *watch.Watcher) <-chan watch.Change {
 		return nil
 	}
 	return w.Changes()
-}
-
-func closeWatchers(watchers ...*watch.Watcher) {
-	for _, w := range watchers {
-		if w != nil {
-			w.Close()
-		}
-	}
 }
 
 // adjust makes it so many workers more or fewer, until the next reload. A generation

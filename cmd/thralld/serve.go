@@ -31,6 +31,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 	if err != nil {
 		return err
 	}
+	defer d.unwatch()
 	d.access, d.ending = logs.accessWriter(), ctx.Done()
 	controller, err := d.start(ctx, cfg, who)
 	if err != nil {
@@ -82,7 +83,13 @@ func (d *daemon) start(ctx context.Context, cfg *config.Config, who *identity) (
 	}
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	d.settle = func() error { return settleAs(cfg, who, d.log) }
+	d.settle = func() error {
+		if err := settleAs(cfg, who, d.log); err != nil {
+			return err
+		}
+		d.watchFiles(cfg) // as that user
+		return nil
+	}
 	_, err = d.apply(ctx, cfg, wish{what: newCode})
 	d.settle = nil
 	if err != nil {
