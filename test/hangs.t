@@ -70,7 +70,8 @@ subtest 'a FIFO in the place of a log file' => sub {
     my $daemon = Daemon->new(args => ['--workers=1', "--access-log=$access", $app]);
     replace($access);
     $daemon->signal('USR1');
-    like logged($daemon, 'log files not reopened, the old ones stay in use')->{error}, qr/\Q$access\E/, 'the error names it';
+    like logged($daemon, 'log files not reopened, the old ones stay in use')->{error}, qr/\Q$access\E/,
+        'the error names it';
     is $daemon->get('/')->{content}, "here\n", 'requests are answered';
     is $daemon->stop,                0,        'the daemon stops';
 };
@@ -84,7 +85,7 @@ subtest 'a thrall.toml that changes while the app is loaded for the first time' 
     write_file('first.toml', "watch = true\nworkers = 2\n");
     unlink "$folder/hang" or die "remove hang: $!\n";
     is logged($daemon, 'reload')->{why}, 'thrall.toml has changed', 'it is read again';
-    is $daemon->stop, 0, 'the daemon stops';
+    is $daemon->stop,                    0,                         'the daemon stops';
 };
 
 done_testing;
