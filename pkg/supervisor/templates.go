@@ -127,7 +127,11 @@ func (s *Supervisor) workerSpawned(w *worker, pid int) {
 // of this process, or on its way to become one, that is nobody else. What the app says
 // must not lead a signal to a stranger, nor have us wait for its end.
 func (s *Supervisor) mayBe(w *worker, pid int) bool {
-	return !s.knows(pid) && (isChild(pid) || parentOf(parentOf(pid)) == w.template.cmd.Process.Pid)
+	if s.knows(pid) {
+		return false
+	}
+	coming := parentOf(parentOf(pid)) == w.template.cmd.Process.Pid
+	return coming || isChild(pid) // in this order: it may become one between the two
 }
 
 // knows reports whether a process is a worker or a template.
