@@ -34,6 +34,8 @@ sub logged {
 }
 
 my $app = write_file('app.psgi', <<"PSGI");
+open my \$loading, '>', "$folder/loading" or die "mark: \$!\n";
+syswrite \$loading, "loading\n";
 sleep 1 while -e "$folder/hang";
 sub { [200, [], ["here\\n"]] }
 PSGI
@@ -72,6 +74,18 @@ subtest 'a FIFO in the place of a log file' => sub {
         'the error names it';
     is $daemon->get('/')->{content}, "here\n", 'requests are answered';
     is $daemon->stop,                0,        'the daemon stops';
+};
+
+subtest 'a thrall.toml that changes while the app is loaded for the first time' => sub {
+    my $config = write_file('first.toml', "watch = true\nworkers = 1\n");
+    write_file('hang',    q{});
+    write_file('loading', q{});
+    my $daemon = Daemon->new(silent => 1, args => ['-c', $config, $app]);
+    Daemon->wait_for_line("$folder/loading", qr/loading/);
+    write_file('first.toml', "watch = true\nworkers = 2\n");
+    unlink "$folder/hang" or die "remove hang: $!\n";
+    is logged($daemon, 'reload')->{why}, 'thrall.toml has changed', 'it is read again';
+    is $daemon->stop,                    0,                         'the daemon stops';
 };
 
 done_testing;

@@ -13,7 +13,9 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Daemonize && in.std.parent == nil {
+	if !cfg.Daemonize {
+		in.std.parent = nil // somebody else has set the variable
+	} else if in.std.parent == nil {
 		return goBackground(ctx, in.stop.force)
 	}
 	who.setEnviron()

@@ -116,7 +116,7 @@ func TestClientThatDoesNotReadHoldsUpNothing(t *testing.T) {
 }
 
 func TestClientsBeyondTheBoundAreRefused(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, func(s *service) { s.reloads = make(chan struct{}, mostClients) })
 	var clients []*Client
 	for range mostClients {
 		client := s.dial()
@@ -130,6 +130,22 @@ func TestClientsBeyondTheBoundAreRefused(t *testing.T) {
 	for _, client := range clients {
 		s.ended <- nil
 		client.Close()
+	}
+}
+
+func TestReloadsThatHangLeaveRoomForAStop(t *testing.T) {
+	s := newSite(t)
+	for range mostReloads {
+		if err := s.dial().Reload(t.Context(), true, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.waitsFor(t, "reload")
+	}
+	if err := s.dial().Reload(t.Context(), true, nil); err == nil || err.Error() != "too many reloads at a time" {
+		t.Errorf("one more: got %v", err)
+	}
+	if _, err := s.dial().Status(t.Context()); err != nil {
+		t.Errorf("status: %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import "time"
 const (
 	mostRequest = 4 << 10          // bytes of a request's line
 	mostClients = 16               // at a time; further ones are told so
+	mostReloads = mostClients / 2  // of them, so that a stop is heard while an app hangs in its loading
 	silence     = 10 * time.Second // for the request, and for each line of the answer to be taken
 	traceTime   = 30 * time.Second // for a worker to say where it is
 )

@@ -56,6 +56,7 @@ type service struct {
 	uid     int
 	peer    func(net.Conn) (uid int, err error)
 	places  chan struct{} // an item for each client
+	reloads chan struct{} // an item for each of them that has asked for a reload
 	running sync.WaitGroup
 	ctx     context.Context // done when the listener is closed
 }
@@ -68,6 +69,7 @@ func newService(d Daemon, log *zap.Logger) *service {
 		uid:     os.Geteuid(),
 		peer:    peerUID,
 		places:  make(chan struct{}, mostClients),
+		reloads: make(chan struct{}, mostReloads),
 	}
 }
 
@@ -184,7 +186,13 @@ func (s *service) answer(c net.Conn, r request) {
 		status := s.daemon.Status().whole()
 		_ = s.tell(c, answer{Done: true, Status: &status})
 	case "reload":
-		s.reload(c, r.NoWait)
+		select {
+		case s.reloads <- struct{}{}:
+			defer func() { <-s.reloads }()
+			s.reload(c, r.NoWait)
+		default:
+			_ = s.tell(c, answer{Done: true, Error: "too many reloads at a time"})
+		}
 	case "trace":
 		ctx, cancel := context.WithTimeout(s.ctx, traceTime)
 		defer cancel()

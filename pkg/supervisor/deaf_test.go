@@ -3,8 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/thralld/thralld/pkg/psgi"
 )
@@ -62,4 +66,40 @@ func TestWorkerThatReadsNothingIsEndedAndHoldsUpNobody(t *testing.T) {
 	}
 	c.await("worker ready", 2)
 	c.get("/who")
+}
+
+func TestFIFOThatAWorkerCallsItsFileIsNotWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fifo.Close()
+	raw, err := fifo.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref psgi.FileRef
+	if err := raw.Control(func(fd uintptr) { ref.FD = int(fd) }); err != nil {
+		t.Fatal(err)
+	}
+	s := new(slot)
+	s.pid.Store(int64(os.Getpid()))
+	outcome := make(chan error, 1)
+	go func() { // ends with the opening
+		_, err := openWorkerFile(s, ref)
+		outcome <- err
+	}()
+	select {
+	case err := <-outcome:
+		if err == nil {
+			t.Error("a FIFO is taken for a file")
+		}
+	case <-time.After(limit):
+		t.Error("a FIFO is waited for")
+		_, _ = os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0) // ends the goroutine
+	}
 }

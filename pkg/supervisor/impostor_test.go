@@ -16,7 +16,8 @@ import (
 
 // newStranger starts a process that is no child of this one, and returns its pid. Both
 // that it starts are reaped by the supervisor.
-func newStranger(t *testing.T) int {
+func newStranger(c *crew) int {
+	t := c.t
 	t.Helper()
 	ours, theirs, err := os.Pipe()
 	if err != nil {
@@ -31,7 +32,10 @@ func newStranger(t *testing.T) int {
 		t.Fatal(err)
 	}
 	group := shell.Process.Pid
-	t.Cleanup(func() { _ = unix.Kill(-group, unix.SIGKILL) })
+	t.Cleanup(func() {
+		_ = unix.Kill(-group, unix.SIGKILL)
+		c.until("both are reaped", func() bool { return unix.Kill(-group, 0) != nil })
+	})
 	_ = shell.Process.Release()
 	line, err := bufio.NewReader(ours).ReadString('\n')
 	if err != nil {
@@ -60,7 +64,7 @@ const impostor = `
 func TestWorkerThatIsCalledAnotherProcessLeadsNoSignalThere(t *testing.T) {
 	c := startCrew(t, impostor, func(o *setup) { o.settings.Workers, o.plan.Boot.Preload = 2, true })
 	c.await("worker ready", 2)
-	stranger := newStranger(t)
+	stranger := newStranger(c)
 	sibling := int(c.current()[1].pid.Load())
 	for i, pid := range []int{stranger, sibling} {
 		if err := os.WriteFile(c.dir+"/lie", []byte(strconv.Itoa(pid)), 0o600); err != nil {

@@ -1,10 +1,13 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/thralld/thralld/pkg/psgi"
 )
@@ -134,11 +137,16 @@ func (d *dispatcher) pieceTaken(s *slot, c *call) {
 	}
 }
 
-// openWorkerFile opens what a worker of this user has open, by /proc.
+// openWorkerFile opens what a worker of this user has open, by /proc. The runtime sends
+// regular files only; what a worker sends nevertheless must not be waited for, as a FIFO.
 func openWorkerFile(s *slot, ref psgi.FileRef) (*psgi.File, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/fd/%d", s.pid.Load(), ref.FD))
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/fd/%d", s.pid.Load(), ref.FD), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the file that the app answered with: %w", err)
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, errors.New("open the file that the app answered with: it is no regular file")
 	}
 	return &psgi.File{File: f, Offset: ref.Offset, Length: ref.Length}, nil
 }
