@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -15,8 +16,8 @@ import (
 // cannot have it runs without: it may be the second one of the same configuration.
 //
 // The socket is the user's that the daemon becomes: who stops as that user must be
-// able to remove it. In a folder of that user's, where root touches nothing, it is opened
-// as that user.
+// able to remove it. In a folder that others than root can change, where root touches
+// nothing, it is opened as that user.
 func (d *daemon) listenControl(cfg *config.Config, who *identity) (net.Listener, error) {
 	path := controlPath(d.in.file, cfg)
 	l, err := control.Listen(path)
@@ -33,10 +34,15 @@ func (d *daemon) listenControl(cfg *config.Config, who *identity) (net.Listener,
 	return l, err
 }
 
-// belongsTo reports whether a folder is that user's own.
-func belongsTo(folder string, uid int) bool {
+// rootsAlone reports whether nobody but root can put another file in the place of one of
+// root's in a folder. One that is not there yet will be root's.
+func rootsAlone(folder string) bool {
 	info, err := os.Stat(folder)
-	return err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == uid
+	if err != nil {
+		return true
+	}
+	const others = 0o022
+	return info.Sys().(*syscall.Stat_t).Uid == 0 && (info.Mode().Perm()&others == 0 || info.Mode()&fs.ModeSticky != 0)
 }
 
 // serveControl answers clients of the control socket until the returned function is

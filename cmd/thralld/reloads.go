@@ -67,9 +67,10 @@ type reload struct {
 	err           error
 }
 
-// reload reads the configuration again, unless the wish is for room, and puts it in force. It returns when that is
-// done, or has failed, and the roll, if there is one, has begun: see reload.done. If
-// ctx ends while the app is being loaded, the reload is given up. report may be nil.
+// reload reads the configuration again, unless the wish is for room, and puts it in
+// force. It returns when that is done, or has failed, and the roll, if there is one, has
+// begun: see reload.done. If ctx ends while the app is being loaded, the reload is given
+// up. report may be nil.
 func (d *daemon) reload(ctx context.Context, asked wish, report func(control.Progress)) *reload {
 	d.changing.Lock()
 	defer d.changing.Unlock()

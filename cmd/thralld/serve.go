@@ -77,7 +77,7 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 // start puts the first configuration in force, as the user that the daemon becomes, and
 // returns the control socket; or it leaves nothing behind but what end ends.
 func (d *daemon) start(ctx context.Context, cfg *config.Config, who *identity) (controller net.Listener, err error) {
-	asUser := who.switches && belongsTo(filepath.Dir(controlPath(d.in.file, cfg)), who.uid)
+	asUser := who.switches && !rootsAlone(filepath.Dir(controlPath(d.in.file, cfg)))
 	if !asUser {
 		if controller, err = d.listenControl(cfg, who); err != nil {
 			return nil, err

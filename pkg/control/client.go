@@ -66,7 +66,8 @@ func nobody(paths, hidden []string) error {
 	const none = "no thralld is running with this configuration"
 	switch {
 	case len(hidden) == 0:
-		return fmt.Errorf("%s: nothing listens on %s", none, strings.Join(seen, ", nor on "))
+		return fmt.Errorf("%s: nothing listens on %s; if another user runs it, ask as that user, or say where with --control",
+			none, strings.Join(seen, ", nor on "))
 	case len(seen) == 0:
 		return fmt.Errorf("no permission to look at %s, where thralld would listen", strings.Join(hidden, " and "))
 	}

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/stack"
 )
+
+// calibrationTime is how long a template's answer is waited for. It gives up sooner.
+const calibrationTime = 10 * time.Second
 
 // ofRuntime is how the files of the Perl runtime begin: what they do is not the app's.
 const ofRuntime = "thralld/"
@@ -102,7 +106,7 @@ func appLines(frames []stack.Frame) []string {
 
 // calibration is what is known of where a template and its workers keep their stack.
 type calibration struct {
-	asked   bool
+	asked   time.Time // zero: not yet
 	known   bool
 	layout  *stack.Layout
 	err     error // why there is none
@@ -117,11 +121,15 @@ func (t *template) whenCalibrated(f func(*stack.Layout, error)) {
 		f(c.layout, c.err)
 		return
 	}
-	c.waiting = append(c.waiting, f)
-	if c.asked {
+	if !c.asked.IsZero() && time.Since(c.asked) > calibrationTime {
+		f(nil, errors.New("the template does not tell where its workers keep their stack"))
 		return
 	}
-	c.asked = true
+	c.waiting = append(c.waiting, f)
+	if !c.asked.IsZero() {
+		return
+	}
+	c.asked = time.Now()
 	if err := t.control.send(psgi.AppendFrame(nil, psgi.TypeCalibrate, 0, 0, nil)); err != nil {
 		t.calibrated(nil, errors.New("the template that knew where its workers keep their stack has ended"))
 	}
