@@ -7,13 +7,13 @@ use lib 'test/lib';
 use Connection;
 use Cwd qw(abs_path);
 use Daemon;
-use File::Temp ();
+use Folder;
 use Test::More;
 
 my $WORKERS = 3;
 my $ROUNDS  = 50;
 
-my $folder = File::Temp->newdir;
+my $folder = Folder->new('apps');
 
 # generate runs a framework's own generator in the folder.
 sub generate {
@@ -21,14 +21,6 @@ sub generate {
     my $output = `cd $folder && timeout 60 @command 2>&1`;
     is $?, 0, "$command[0] makes an app" or diag $output;
     return;
-}
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
 }
 
 # serve starts the daemon as a user would, in the app's own folder.
@@ -78,7 +70,7 @@ subtest 'Dancer2' => sub {
 };
 
 subtest 'Mojolicious::Lite' => sub {
-    my $app = write_file('mojo.psgi', <<'END');
+    my $app = $folder->write('mojo.psgi', <<'END');
 use Mojolicious::Lite -signatures;
 get '/' => sub ($c) { $c->render(text => 'It is ' . $c->url_for('word', word => 'x')->to_abs) };
 get '/word/:word' => sub ($c) { $c->render(template => 'word') } => 'word';
@@ -122,7 +114,7 @@ subtest 'Catalyst' => sub {
 };
 
 subtest 'CGI scripts by Plack::App::WrapCGI, and Plack::App::File' => sub {
-    my $script = write_file('script.cgi', <<'END');
+    my $script = $folder->write('script.cgi', <<'END');
 #!/usr/bin/perl
 use strict;
 use warnings;
@@ -139,8 +131,8 @@ else {
 }
 END
     chmod oct 755, $script or die "chmod: $!\n";
-    write_file('page.html', '<p>page</p>');
-    write_file('large.bin', 'x' x 1_000_000);
+    $folder->write('page.html', '<p>page</p>');
+    $folder->write('large.bin', 'x' x 1_000_000);
     my $form   = 'Content-Type: application/x-www-form-urlencoded';
     my $daemon = serve(abs_path('test/apps/cgi.psgi'), env => {TEST_FOLDER => $folder});
     answers_on_all_workers(

@@ -173,7 +173,8 @@ subtest 'nobody runs' => sub {
     for my $command (qw(reload status stop)) {
         my ($exit, $text) = $site->command($command);
         is $exit, 1, "$command: exit status";
-        like $text, qr{\Athralld: no thralld is running with this configuration: nothing listens on \Q$path\E; }, 'and why';
+        like $text, qr{\Athralld: no thralld is running with this configuration: nothing listens on \Q$path\E; },
+            'and why';
     }
 };
 

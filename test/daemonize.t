@@ -6,7 +6,7 @@ use lib 'test/lib';
 use Cwd qw(abs_path);
 use Daemon;
 use Fcntl qw(LOCK_EX);
-use File::Temp ();
+use Folder;
 use HTTP::Tiny ();
 use IO::Socket::UNIX ();
 use JSON::PP ();
@@ -14,31 +14,14 @@ use POSIX qw(mkfifo);
 use Socket qw(SOCK_STREAM);
 use Test::More;
 
-my $folder = File::Temp->newdir('test-daemonize-XXXXXX', TMPDIR => 1);
+my $folder = Folder->new('daemonize');
 my $hello  = abs_path('examples/hello/app.psgi');
 my $count  = 0;
-
-sub content {
-    my ($path) = @_;
-    open my $file, '<', $path or return q{};
-    local $/ = undef;
-    my $content = readline($file) // q{};
-    close $file;
-    return $content;
-}
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
-}
 
 # events are those of a log file.
 sub events {
     my ($path) = @_;
-    return map { JSON::PP::decode_json($_) } grep { /\A[{]/ } split /\n/, content($path);
+    return map { JSON::PP::decode_json($_) } grep { /\A[{]/ } split /\n/, Folder::content($path);
 }
 
 # background starts a daemon in the background, and returns how that went.
@@ -48,7 +31,7 @@ sub background {
     my %it     = (socket => "$name.sock", pid => "$name.pid", log => "$name.log");
     my @paths  = ("--socket=$it{socket}", "--pid=$it{pid}", "--error-log=$it{log}");
     @it{qw(status output)} = Daemon->run('--daemonize', '--workers=1', @paths, @args);
-    $it{process} = content($it{pid}) =~ /\A(\d+)\n\z/ ? $1 : undef;
+    $it{process} = Folder::content($it{pid}) =~ /\A(\d+)\n\z/ ? $1 : undef;
     return \%it;
 }
 
@@ -57,7 +40,7 @@ sub stop {
     my ($it, $signal) = @_;
     open my $file, '+<', $it->{pid} or die "open $it->{pid}: $!\n";
     kill $signal // 'TERM', $it->{process};
-    local $SIG{ALRM} = sub { die "the daemon has not ended: " . content($it->{log}) };
+    local $SIG{ALRM} = sub { die "the daemon has not ended: " . Folder::content($it->{log}) };
     alarm 30;
     flock $file, LOCK_EX or die "lock: $!\n";
     alarm 0;
@@ -76,7 +59,7 @@ sub get {
 
 sub process_status {
     my ($pid, $field) = @_;
-    my ($value) = content("/proc/$pid/status") =~ /^$field:\s*(.*)/m;
+    my ($value) = Folder::content("/proc/$pid/status") =~ /^$field:\s*(.*)/m;
     return $value;
 }
 
@@ -84,7 +67,7 @@ subtest 'the command ends when the daemon serves' => sub {
     my $it = background($hello);
     is $it->{status},     0,                 'with exit status 0' or diag $it->{output};
     is get($it, '/text'), "Hello, World!\n", 'and it does, at once';
-    my @stat = split q{ }, content("/proc/$it->{process}/stat") =~ s/.*[)] //r;
+    my @stat = split q{ }, Folder::content("/proc/$it->{process}/stat") =~ s/.*[)] //r;
     is $stat[3], $it->{process}, 'the daemon leads a session';
     is $stat[4], 0,              'without a terminal';
     my %leads = map { $_ => readlink "/proc/$it->{process}/fd/$_" } 0 .. 2;
@@ -94,14 +77,15 @@ subtest 'the command ends when the daemon serves' => sub {
     is_deeply [grep { $_ eq 'ready' } map { $_->{msg} } events($it->{log})], ['ready'], 'and is in the log';
 
     stop($it);
-    like content($it->{log}), qr/"msg":"stopped"/, 'the log goes on to the end';
+    like Folder::content($it->{log}), qr/"msg":"stopped"/, 'the log goes on to the end';
     ok !-e $it->{socket}, 'the socket is removed';
     ok !-e $it->{pid},    'so is the pid file';
     is_deeply [Daemon->processes("$folder/$count.")], [], 'nothing is left';
 };
 
 subtest 'the app finds the environment as it was' => sub {
-    my $app = write_file('environment.psgi', 'sub { [200, [], [join "\n", map { "$_=$ENV{$_}" } sort keys %ENV]] }');
+    my $app
+        = $folder->write('environment.psgi', 'sub { [200, [], [join "\n", map { "$_=$ENV{$_}" } sort keys %ENV]] }');
     local $ENV{SECRET_OF_APP} = 'kept';
     my $it  = background($app);
     my $env = get($it, '/');
@@ -111,21 +95,21 @@ subtest 'the app finds the environment as it was' => sub {
 };
 
 subtest 'an app that does not load is told of, with its own words' => sub {
-    my $app = write_file('broken.psgi', "warn qq{on the way\\n};\ndie qq{it is\\nbroken};\n");
+    my $app = $folder->write('broken.psgi', "warn qq{on the way\\n};\ndie qq{it is\\nbroken};\n");
     my $it  = background($app);
     is $it->{status}, 1, 'exit status 1';
     like $it->{output}, qr/^thralld: it is\nthralld: broken at \Q$app\E line 2/m, 'the error is printed';
     like $it->{output}, qr/on the way/,                                           'what the app has printed, too';
     my ($failed) = grep { $_->{msg} eq 'start failed' } events($it->{log});
-    like $failed->{error},    qr/broken at \Q$app\E line 2/, 'the log has the error';
-    like content($it->{log}), qr/"msg":"on the way"/,        'and what the app has printed';
+    like $failed->{error},            qr/broken at \Q$app\E line 2/, 'the log has the error';
+    like Folder::content($it->{log}), qr/"msg":"on the way"/,        'and what the app has printed';
     ok !-e $it->{pid}, 'there is no pid file';
     is_deeply [Daemon->processes("$folder/$count.")], [], 'nothing is left';
 };
 
 subtest 'a command that is stopped while the app loads stops the daemon' => sub {
     mkfifo "$folder/never", oct 600 or die "mkfifo: $!\n";
-    my $app    = write_file('slow.psgi', 'warn "loading\n"; open my $wait, "<", $ENV{NEVER}; sub { }');
+    my $app    = $folder->write('slow.psgi', 'warn "loading\n"; open my $wait, "<", $ENV{NEVER}; sub { }');
     my $daemon = Daemon->new(
         unix   => "$folder/slow.sock",
         silent => 1,
@@ -145,7 +129,7 @@ subtest 'an address that is taken is told of' => sub {
     like $it->{output},
         qr/^thralld: listen on \Q$first->{socket}\E: this socket is already in use by process $first->{process}/m,
         'who has it';
-    like content($it->{log}), qr/already in use by process $first->{process}/, 'the log says it, too';
+    like Folder::content($it->{log}), qr/already in use by process $first->{process}/, 'the log says it, too';
     stop($first);
 };
 
@@ -170,7 +154,7 @@ subtest 'Go\'s own last words go into the log, also after it was reopened' => su
     Daemon->wait_for_line($it->{log}, qr/log files reopened/);
     is readlink("/proc/$it->{process}/fd/2"), $it->{log}, 'standard error is the new file';
     stop($it, 'ABRT');
-    like content($it->{log}), qr/^SIGABRT: abort$/m, 'there they are';
+    like Folder::content($it->{log}), qr/^SIGABRT: abort$/m, 'there they are';
     unlink $it->{pid}, $it->{socket};
 };
 

@@ -4,23 +4,15 @@ use warnings;
 
 use lib 'test/lib';
 use Daemon;
-use File::Temp ();
+use Folder;
 use IO::Socket::INET ();
 use Test::More;
 
 my @LISTEN = qw(--host 127.0.0.1 --port 0);
 
 # All that is started here can be told from other processes by this folder in its environment.
-my $folder = File::Temp->newdir('test-failures-XXXXXX', TMPDIR => 1);
+my $folder = Folder->new('failures');
 local $ENV{THRALLD_TEST_FOLDER} = "$folder";
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
-}
 
 # fails runs the daemon with these arguments and checks how it ends.
 sub fails {
@@ -33,7 +25,7 @@ sub fails {
     return $output;
 }
 
-my $hello = write_file('hello.psgi', q{sub { [200, [], ['hello']] }});
+my $hello = $folder->write('hello.psgi', q{sub { [200, [], ['hello']] }});
 
 my %broken = (
     'does not compile' => [qq{use strict;\n\nmy \$x = ;\n}, qr/syntax error at \S+broken[.]psgi line 3/],
@@ -51,7 +43,7 @@ for my $preload (0, 1) {
     for my $what (sort keys %broken) {
         my ($source, $wanted) = @{$broken{$what}};
         subtest "an app that $what, $when" => sub {
-            my $app = write_file('broken.psgi', $source);
+            my $app = $folder->write('broken.psgi', $source);
             fails($wanted, @LISTEN, "--preload=$preload", $app);
         };
     }
@@ -64,13 +56,13 @@ subtest 'an app that is not there' => sub {
 };
 
 subtest 'an app that never finishes loading' => sub {
-    my $app = write_file('broken.psgi', qq{print "I am waiting\\n"; sleep 1 while 1;\n});
+    my $app = $folder->write('broken.psgi', qq{print "I am waiting\\n"; sleep 1 while 1;\n});
     fails(qr/did not finish loading within 500ms/, @LISTEN, '--start-timeout=0.5', "--preload=$_", $app) for 0, 1;
 };
 
 subtest 'a module of -M that is not there, or dies' => sub {
     fails(qr/Can't locate No.Such.Module/, @LISTEN, '-MNo::Such::Module', $hello);
-    write_file('Dying.pm', "package Dying;\ndie 'while it is loaded';\n");
+    $folder->write('Dying.pm', "package Dying;\ndie 'while it is loaded';\n");
     fails(qr/while it is loaded at \S+Dying[.]pm line 2/, @LISTEN, "-I$folder", '-MDying', $hello);
 };
 
@@ -78,7 +70,7 @@ subtest 'a perl that is not there, or is none' => sub {
     fails(qr{perl not found .looked for "$folder/perl".}, @LISTEN, "--perl=$folder/perl", $hello);
     fails(qr/perl not found .looked for "no-such-perl"./, @LISTEN, '--perl=no-such-perl', $hello);
     fails(qr/permission denied/i,                         @LISTEN, "--perl=$hello",       $hello);
-    my $old = write_file('old-perl', "#!/bin/sh\necho 'this perl is too old for that' >&2\nexit 255\n");
+    my $old = $folder->write('old-perl', "#!/bin/sh\necho 'this perl is too old for that' >&2\nexit 255\n");
     chmod oct 755, $old or die "chmod: $!\n";
     fails(qr/this perl is too old for that/, @LISTEN, "--perl=$old", $hello);
 };
@@ -111,7 +103,7 @@ subtest 'a socket that nobody listens on any more is replaced' => sub {
 };
 
 subtest 'a place for a socket that has something else' => sub {
-    my $file = write_file('file', 'precious');
+    my $file = $folder->write('file', 'precious');
     fails(qr/\Q$file\E: a file that is not a socket is in the way/, '--socket', $file, $hello);
     is -s $file, length 'precious', 'which is left alone';
     fails(qr/no such file or directory/i, '--socket', "$folder/nowhere/socket", $hello);
@@ -121,7 +113,7 @@ subtest 'a place for a socket that has something else' => sub {
 subtest 'every address that cannot be had is named' => sub {
     my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "listen: $!\n";
     my $port  = $taken->sockport;
-    my $file  = write_file('file', 'precious');
+    my $file  = $folder->write('file', 'precious');
     my $text  = fails(qr/port $port is already in use/, "--listen=127.0.0.1:$port", "--listen=$file", $hello);
     like $text, qr/a file that is not a socket/, 'the other one, too';
     fails(qr/192[.]0[.]2[.]1 is no address of this machine/, '--listen=192.0.2.1:5000', $hello);

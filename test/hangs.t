@@ -5,20 +5,12 @@ use warnings;
 
 use lib 'test/lib';
 use Daemon;
-use File::Temp ();
+use Folder;
 use IO::Socket::UNIX ();
 use POSIX qw(mkfifo);
 use Test::More;
 
-my $folder = File::Temp->newdir('test-hangs-XXXXXX', TMPDIR => 1);
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
-}
+my $folder = Folder->new('hangs');
 
 # replace puts a FIFO that nobody writes to, or reads, in the place of a file.
 sub replace {
@@ -33,7 +25,7 @@ sub logged {
     return $daemon->wait_for_log(sub { $_[0]{msg} eq $message });
 }
 
-my $app = write_file('app.psgi', <<"PSGI");
+my $app = $folder->write('app.psgi', <<"PSGI");
 open my \$loading, '>', "$folder/loading" or die "mark: \$!\n";
 syswrite \$loading, "loading\n";
 sleep 1 while -e "$folder/hang";
@@ -42,7 +34,7 @@ PSGI
 
 subtest 'an app that hangs in a reload, while another reload waits' => sub {
     my $daemon = Daemon->new(args => ['--workers=1', '--start-timeout=600', "--control=$folder/control", $app]);
-    write_file('hang', q{});
+    $folder->write('hang', q{});
     my $client = IO::Socket::UNIX->new(Peer => "$folder/control") or die "connect: $!\n";
     print {$client} qq({"do":"reload"}\n) or die "ask: $!\n";
     $client->flush;
@@ -55,7 +47,7 @@ subtest 'an app that hangs in a reload, while another reload waits' => sub {
 };
 
 subtest 'a FIFO in the place of thrall.toml' => sub {
-    my $config = write_file('thrall.toml', "workers = 1\n");
+    my $config = $folder->write('thrall.toml', "workers = 1\n");
     my $daemon = Daemon->new(args => ['-c', $config, $app]);
     replace($config);
     $daemon->signal('HUP');
@@ -66,7 +58,7 @@ subtest 'a FIFO in the place of thrall.toml' => sub {
 };
 
 subtest 'a FIFO in the place of a log file' => sub {
-    my $access = write_file('access.log', q{});
+    my $access = $folder->write('access.log', q{});
     my $daemon = Daemon->new(args => ['--workers=1', "--access-log=$access", $app]);
     replace($access);
     $daemon->signal('USR1');
@@ -77,12 +69,12 @@ subtest 'a FIFO in the place of a log file' => sub {
 };
 
 subtest 'a thrall.toml that changes while the app is loaded for the first time' => sub {
-    my $config = write_file('first.toml', "watch = true\nworkers = 1\n");
-    write_file('hang',    q{});
-    write_file('loading', q{});
+    my $config = $folder->write('first.toml', "watch = true\nworkers = 1\n");
+    $folder->write('hang',    q{});
+    $folder->write('loading', q{});
     my $daemon = Daemon->new(silent => 1, args => ['-c', $config, $app]);
     Daemon->wait_for_line("$folder/loading", qr/loading/);
-    write_file('first.toml', "watch = true\nworkers = 2\n");
+    $folder->write('first.toml', "watch = true\nworkers = 2\n");
     unlink "$folder/hang" or die "remove hang: $!\n";
     is logged($daemon, 'reload')->{why}, 'thrall.toml has changed', 'it is read again';
     is $daemon->stop,                    0,                         'the daemon stops';

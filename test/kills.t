@@ -6,6 +6,7 @@ use lib 'test/lib';
 use Cwd qw(abs_path);
 use Gate;
 use POSIX qw(mkfifo);
+use Folder;
 use Site;
 use Test::More;
 use Visitors;
@@ -59,7 +60,7 @@ sub busy {
 sub stop_process {
     my ($site, $pid) = @_;
     kill STOP => $pid;
-    $site->wait_until(sub { Daemon::content("/proc/$pid/stat") =~ /[)] T / }, "process $pid is stopped");
+    $site->wait_until(sub { Folder::content("/proc/$pid/stat") =~ /[)] T / }, "process $pid is stopped");
     return;
 }
 

@@ -4,6 +4,7 @@ use warnings;
 
 use lib 'test/lib';
 use Deployment;
+use Folder;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -27,7 +28,7 @@ sub size {
     my ($daemon)   = @_;
     my $status     = $daemon->wait_for_status(sub { @{$_[0]{generations}} == 1 && @{$_[0]{worker_list}} == 2 });
     my ($template) = map { $_->{template_pid} } @{$status->{generations}};
-    my $told       = Daemon::content('/proc/' . $daemon->pid . '/status');
+    my $told       = Folder::content('/proc/' . $daemon->pid . '/status');
     my ($rss)      = $told =~ /^VmRSS:\s+(\d+) kB/m;
     my ($threads)  = $told =~ /^Threads:\s+(\d+)/m;
     my @files      = glob $daemon->folder . '/*';

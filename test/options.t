@@ -5,31 +5,21 @@ use warnings;
 use lib 'test/lib';
 use Connection;
 use Daemon;
-use File::Path qw(make_path);
-use File::Temp ();
+use Folder;
 use Test::More;
 
-my $folder = File::Temp->newdir;
-
-sub write_file {
-    my ($name, $content) = @_;
-    make_path("$folder/$1") if $name =~ m{(.*)/};
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
-}
+my $folder = Folder->new('options');
 
 sub content {
     my ($daemon, $path) = @_;
     return $daemon->get($path // '/')->{content};
 }
 
-my $env_app = write_file('env.psgi', <<'END');
+my $env_app = $folder->write('env.psgi', <<'END');
 sub { my ($env) = @_; [200, ['Content-Type' => 'text/plain'], [join ' ', $ENV{PLACK_ENV}, $0, "@ARGV", $INC{'Word.pm'} // 'none']] };
 END
 
-my $bad_app = write_file('bad.psgi', <<'END');
+my $bad_app = $folder->write('bad.psgi', <<'END');
 sub { my ($env) = @_; die "wrong\n" if $env->{PATH_INFO} eq '/die'; [200, ['Content-Type' => "text/plain\nX: y"], ['bad']] };
 END
 
@@ -80,13 +70,14 @@ subtest '-e runs code as the app, inside a builder' => sub {
 };
 
 subtest '-I and -M load modules before the app' => sub {
-    write_file('more/Word.pm', 'package Word; our @EXPORT_OK = ("word"); use Exporter "import"; sub word { "w" } 1');
+    $folder->write('more/Word.pm',
+        'package Word; our @EXPORT_OK = ("word"); use Exporter "import"; sub word { "w" } 1');
     like content(Daemon->new(args => ["-I$folder/more", '-MWord', $env_app])), qr/more.Word.pm/, 'together';
     like content(Daemon->new(args => ['-I', "$folder/more", '-M', 'Word=word', $env_app])), qr/more.Word.pm/, 'apart';
     my $relative = Daemon->new(args => ['-Imore', '-MWord', $env_app], cwd => "$folder");
     like content($relative), qr/Word[.]pm/, 'relative to the working directory';
 
-    write_file('lib/Word.pm', 'package Word; 1');
+    $folder->write('lib/Word.pm', 'package Word; 1');
     like content(Daemon->new(args => ['-MWord', $env_app])), qr/lib.Word.pm/,
         'a folder lib beside the app is there anyway';
     like content(Daemon->new(args => ["-I$folder/more", '-MWord', $env_app])), qr/lib.Word.pm|more.Word.pm/,
@@ -94,9 +85,10 @@ subtest '-I and -M load modules before the app' => sub {
 };
 
 subtest 'the app may be a class' => sub {
-    write_file('classes/Has/ToApp.pm',   'package Has::ToApp; sub to_app { sub { [200, [], ["to_app"]] } } 1');
-    write_file('classes/Has/PSGIApp.pm', 'package Has::PSGIApp; sub psgi_app { sub { [200, [], ["psgi_app"]] } } 1');
-    write_file('classes/Returns.pm',     'package Returns; sub { [200, [], ["returned"]] }');
+    $folder->write('classes/Has/ToApp.pm', 'package Has::ToApp; sub to_app { sub { [200, [], ["to_app"]] } } 1');
+    $folder->write('classes/Has/PSGIApp.pm',
+        'package Has::PSGIApp; sub psgi_app { sub { [200, [], ["psgi_app"]] } } 1');
+    $folder->write('classes/Returns.pm', 'package Returns; sub { [200, [], ["returned"]] }');
     my %says = ('Has::ToApp' => 'to_app', 'Has::PSGIApp' => 'psgi_app', 'Returns' => 'returned');
     for my $class (sort keys %says) {
         is content(Daemon->new(args => ["-I$folder/classes", '--app', $class])), $says{$class}, $class;
@@ -105,7 +97,7 @@ subtest 'the app may be a class' => sub {
 };
 
 subtest 'app.psgi is the app when none is named' => sub {
-    write_file('default/app.psgi', 'sub { [200, [], ["by default"]] }');
+    $folder->write('default/app.psgi', 'sub { [200, [], ["by default"]] }');
     is content(Daemon->new(cwd => "$folder/default")), 'by default', 'it is found in the working directory';
 };
 
@@ -117,7 +109,7 @@ subtest '--path mounts the app' => sub {
 };
 
 subtest 'the app is loaded once when it is preloaded, else once in each worker' => sub {
-    my $app = write_file('loads.psgi', 'print {*STDERR} "loaded\n"; sub { [200, [], [$$]] }');
+    my $app = $folder->write('loads.psgi', 'print {*STDERR} "loaded\n"; sub { [200, [], [$$]] }');
     for my $preload (0, 1) {
         my $daemon = Daemon->new(args => ['--workers=3', "--preload=$preload", $app]);
         $daemon->wait_for_log(sub { $_[0]{msg} eq 'worker ready' && $_[0]{worker} == $_ }) for 0 .. 2;
@@ -127,7 +119,7 @@ subtest 'the app is loaded once when it is preloaded, else once in each worker' 
 };
 
 subtest 'workers of one template do not share their random numbers' => sub {
-    my $app    = write_file('random.psgi', 'srand 42; rand; sub { [200, [], [rand]] }');
+    my $app    = $folder->write('random.psgi', 'srand 42; rand; sub { [200, [], [rand]] }');
     my $daemon = Daemon->new(args => ['--workers=1', '--preload', $app]);
     my %seen;
     for (1 .. 3) {
@@ -140,7 +132,7 @@ subtest 'workers of one template do not share their random numbers' => sub {
 };
 
 subtest '-q logs nothing of what goes well, and a word after it is the app' => sub {
-    my $app    = write_file('quiet.psgi', 'print {*STDERR} "the app speaks\n"; sub { [200, [], ["hush"]] }');
+    my $app    = $folder->write('quiet.psgi', 'print {*STDERR} "the app speaks\n"; sub { [200, [], ["hush"]] }');
     my $daemon = Daemon->new(unix => 1, silent => 1, args => ['--workers=1', '-q', $app]);
     $daemon->wait_for_log(qr/the app speaks/);
     like $daemon->raw("GET / HTTP/1.0\r\n\r\n"), qr/hush/, 'it serves';

@@ -4,29 +4,12 @@ use warnings;
 
 use lib 'test/lib';
 use Daemon;
-use File::Temp ();
+use Folder;
 use Test::More;
 
-my $folder = File::Temp->newdir('test-pidfile-XXXXXX', TMPDIR => 1);
+my $folder = Folder->new('pidfile');
 umask oct 22;
 my $hello = 'examples/hello/app.psgi';
-
-sub content {
-    my ($path) = @_;
-    open my $file, '<', $path or return;
-    local $/ = undef;
-    my $content = readline($file) // q{};
-    close $file;
-    return $content;
-}
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    return "$folder/$name";
-}
 
 sub daemon {
     my ($pid, @args) = @_;
@@ -44,7 +27,7 @@ sub refused {
 subtest 'it is there while the daemon is' => sub {
     my $path   = "$folder/one.pid";
     my $daemon = daemon($path);
-    is content($path),                             $daemon->pid . "\n", 'it holds the process id';
+    is Folder::content($path),                     $daemon->pid . "\n", 'it holds the process id';
     is sprintf('%04o', (stat $path)[2] & oct 777), '0644',              'all may read it';
     is $daemon->stop,                              0,                   'the daemon ends';
     ok !-e $path, 'and the file with it';
@@ -56,7 +39,7 @@ subtest 'a second daemon is refused, and the first goes on' => sub {
     my $pid    = $daemon->pid;
     like refused($path), qr/pid file \Q$path\E: thralld runs already, as process $pid [(].*--pid=\Q$path\E/,
         'the error names its process and command';
-    is content($path),                  "$pid\n", 'the file is as it was';
+    is Folder::content($path),          "$pid\n", 'the file is as it was';
     is $daemon->get('/text')->{status}, 200,      'the first one serves';
     is $daemon->stop,                   0,        'until it is stopped';
 };
@@ -67,22 +50,22 @@ subtest 'what a killed daemon has left is taken over' => sub {
     $first->kill_it;
     ok -s $path, 'it is there';
     my $daemon = daemon($path);
-    is content($path), $daemon->pid . "\n", 'it holds the id of the new one';
+    is Folder::content($path), $daemon->pid . "\n", 'it holds the id of the new one';
     $daemon->stop;
-    write_file('three.pid', "$$\n");
+    $folder->write('three.pid', "$$\n");
     $daemon = daemon($path);
-    is content($path), $daemon->pid . "\n", 'also when the number is that of another process now';
+    is Folder::content($path), $daemon->pid . "\n", 'also when the number is that of another process now';
 };
 
 subtest 'other files are left alone' => sub {
-    my $app = write_file('app.psgi', 'sub { [200, [], ["hello"]] }');
+    my $app = $folder->write('app.psgi', 'sub { [200, [], ["hello"]] }');
     like refused($app), qr/is no pid file/, 'one that holds something else';
-    is content($app), 'sub { [200, [], ["hello"]] }', 'is as it was';
+    is Folder::content($app), 'sub { [200, [], ["hello"]] }', 'is as it was';
 
-    my $number = write_file('number', "42\n");
+    my $number = $folder->write('number', "42\n");
     symlink $number, "$folder/link" or die "symlink: $!\n";
     like refused("$folder/link"), qr/a symbolic link is in its place; remove it/, 'a link is not followed';
-    is content($number), "42\n", 'what it leads to is as it was';
+    is Folder::content($number), "42\n", 'what it leads to is as it was';
     like refused("$folder/no/such.pid"), qr{^thralld: --pid: there is no folder \Q$folder\E/no$}m,
         'a missing folder is an error';
 };
@@ -97,9 +80,9 @@ subtest 'a daemon does not remove the file of another' => sub {
     my $path   = "$folder/five.pid";
     my $daemon = daemon($path);
     unlink $path or die "unlink: $!\n";
-    write_file('five.pid', "1\n");
-    is $daemon->stop,  0,     'the daemon ends';
-    is content($path), "1\n", 'the file is as it was';
+    $folder->write('five.pid', "1\n");
+    is $daemon->stop,          0,     'the daemon ends';
+    is Folder::content($path), "1\n", 'the file is as it was';
 };
 
 done_testing;

@@ -6,21 +6,13 @@ use warnings;
 use lib 'test/lib';
 use Connection;
 use Daemon;
-use File::Temp ();
+use Folder;
 use Test::More;
 
 # What is in this folder can be read by all.
-my $folder = File::Temp->newdir('test-user-XXXXXX', TMPDIR => 1);
+my $folder = Folder->new('user');
+umask 022;
 chmod oct 755, "$folder" or die "chmod: $!\n";
-
-sub write_file {
-    my ($name, $content) = @_;
-    open my $file, '>', "$folder/$name" or die "create $name: $!\n";
-    print {$file} $content or die "write $name: $!\n";
-    close $file or die "write $name: $!\n";
-    chmod oct 644, "$folder/$name" or die "chmod: $!\n";
-    return "$folder/$name";
-}
 
 sub make_folder {
     my ($name, $mode) = @_;
@@ -29,7 +21,7 @@ sub make_folder {
     return "$folder/$name";
 }
 
-my $app = write_file('app.psgi', <<'END');
+my $app = $folder->write('app.psgi', <<'END');
 use strict;
 use warnings;
 
@@ -126,7 +118,7 @@ sub as_root {
     subtest 'a reload to an app that the user cannot read is refused, and says why' => sub {
         my $first = make_folder('first', oct 755);
         my $next  = make_folder('next',  oct 700);
-        write_file("$_/app.psgi", "sub { [200, [], ['$_']] }") for qw(first next);
+        $folder->write("$_/app.psgi", "sub { [200, [], ['$_']] }") for qw(first next);
         symlink 'first', "$folder/current" or die "symlink: $!\n";
         my $daemon = Daemon->new(args => ['--user=games', '--workers=1', "$folder/current/app.psgi"]);
         symlink 'next', "$folder/new" or die "symlink: $!\n";
@@ -154,7 +146,7 @@ sub as_root {
     subtest 'an app that the user cannot read is told of' => sub {
         my $closed = make_folder('closed', oct 700);
         make_folder('closed/inside', oct 755);
-        my $inside = write_file('closed/inside/app.psgi', 'sub { [200, [], []] }');
+        my $inside = $folder->write('closed/inside/app.psgi', 'sub { [200, [], []] }');
         my $hint   = qr/^thralld: let this user do it, set user = "[.]{3}" .* user = "root" and allow_root = true$/m;
         like refused('--user=', $inside),
             qr/^thralld: \Q$inside\E cannot be read by user nobody: the folder \Q$closed\E is closed to it\n.*$hint/ms,
@@ -177,7 +169,7 @@ sub as_root {
     };
 
     subtest 'check becomes the user, too' => sub {
-        my $who = write_file('who.psgi', 'die "I am ", scalar getpwuid $>');
+        my $who = $folder->write('who.psgi', 'die "I am ", scalar getpwuid $>');
         my (undef, $output) = Daemon->run('check', '--user=', $who);
         like $output, qr/I am nobody/, 'and boots the worker as that';
     };
@@ -204,7 +196,7 @@ sub as_root {
     };
 
     subtest 'root writes no log where others could lead it' => sub {
-        my $precious = write_file('precious', "root's own\n");
+        my $precious = $folder->write('precious', "root's own\n");
         my $logs     = make_folder('theirs', oct 755);
         symlink $precious, "$logs/error.log" or die "symlink: $!\n";
         chown $uid, -1, $logs or die "chown: $!\n";

@@ -8,6 +8,7 @@ use Errno qw(EAGAIN EINTR);
 use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
 use File::Spec ();
 use File::Temp ();
+use Folder;
 use HTTP::Tiny ();
 use IO::Handle ();
 use IO::Select ();
@@ -37,7 +38,7 @@ sub new {
     my ($class, %option) = @_;
     my $self = bless {
         owner => $$,
-        dir   => File::Temp->newdir('test-thralld-XXXXXX', TMPDIR => 1),
+        dir   => Folder->new('thralld'),
         lines => [],
         rest  => q{},
     }, $class;
@@ -172,8 +173,8 @@ sub processes {
     for my $process (glob '/proc/[0-9]*') {
         my ($pid) = $process =~ /(\d+)\z/;
         next if $pid == $$;
-        my $command = content("$process/cmdline") =~ s/\0+\z//r =~ tr/\0/ /r;
-        my $traces  = join "\n", $command, content("$process/environ"), readlink("$process/cwd") // q{};
+        my $command = Folder::content("$process/cmdline") =~ s/\0+\z//r =~ tr/\0/ /r;
+        my $traces  = join "\n", $command, Folder::content("$process/environ"), readlink("$process/cwd") // q{};
         push @found, "$pid $command" if index($traces, $folder) >= 0;
     }
     return @found;
@@ -184,21 +185,11 @@ sub wait_for_line {
     $seconds //= $READ_SECONDS;
     my $until = time + $seconds;
     while (1) {
-        my ($line) = grep { $_ =~ $wanted } split /\n/, content($path);
+        my ($line) = grep { $_ =~ $wanted } split /\n/, Folder::content($path);
         return $line if defined $line;
-        croak "$path has no such line after $seconds s:\n" . content($path) if time > $until;
+        croak "$path has no such line after $seconds s:\n" . Folder::content($path) if time > $until;
         select undef, undef, undef, 0.02;    ## no critic (ProhibitSleepViaSelect): nothing tells of a write to a file
     }
-}
-
-# content reads what may have gone meanwhile.
-sub content {
-    my ($path) = @_;
-    open my $handle, '<', $path or return q{};
-    local $/ = undef;
-    my $content = readline($handle) // q{};
-    close $handle;
-    return $content;
 }
 
 # ---- what a test asks of it ----

@@ -7,7 +7,7 @@ use Carp qw(croak);
 use Connection;
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
-use File::Temp ();
+use Folder;
 use JSON::PP ();
 use Time::HiRes qw(time);
 
@@ -21,7 +21,7 @@ my $SECONDS = 30;
 
 sub new {
     my ($class, %option) = @_;
-    my $folder = File::Temp->newdir('test-deployed-XXXXXX', TMPDIR => 1);
+    my $folder = Folder->new('deployed');
     my %files  = %{delete $option{files} // {}};
     $files{'app.psgi'}    //= delete $option{app} if exists $option{app};
     $files{'thrall.toml'} //= toml(%{delete $option{toml} // {}});
@@ -148,7 +148,7 @@ sub children {
     $self->{kin} = {};
     opendir my $proc, '/proc' or croak "open /proc: $!";
     for my $pid (grep { /\A[0-9]+\z/ } readdir $proc) {
-        my ($state, $parent, $group) = Daemon::content("/proc/$pid/stat") =~ /.*[)] (\S) (\d+) (\d+)/s or next;
+        my ($state, $parent, $group) = Folder::content("/proc/$pid/stat") =~ /.*[)] (\S) (\d+) (\d+)/s or next;
         next if $parent != $self->pid || $state eq 'Z' || $state eq 'X';
         $self->{kin}{$pid} = $group == $pid ? 'template' : 'worker';
         push @found, $pid;
@@ -159,7 +159,7 @@ sub children {
 
 sub lives {
     my ($pid)   = @_;
-    my ($state) = Daemon::content("/proc/$pid/stat") =~ /.*[)] (\S)/s or return 0;
+    my ($state) = Folder::content("/proc/$pid/stat") =~ /.*[)] (\S)/s or return 0;
     return $state ne 'Z' && $state ne 'X';
 }
 

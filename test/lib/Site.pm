@@ -6,9 +6,7 @@ use warnings;
 use Carp qw(croak);
 use Connection;
 use Daemon;
-use File::Basename qw(dirname);
-use File::Path qw(make_path);
-use File::Temp ();
+use Folder;
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
@@ -20,7 +18,7 @@ my $PERIOD  = 0.01;
 
 sub new {
     my ($class, %option) = @_;
-    my $self  = bless {folder => File::Temp->newdir('test-site-XXXXXX', TMPDIR => 1)}, $class;
+    my $self  = bless {folder => Folder->new('site')}, $class;
     my %files = %{$option{files} // {}};
     $self->save($_, $files{$_}) for sort keys %files;
     my @where = ("--control=$self->{folder}/control");
@@ -45,12 +43,7 @@ sub path { my ($self, $name) = @_; return "$self->{folder}/$name" }
 
 sub save {
     my ($self, $name, $content) = @_;
-    my $path = $self->path($name);
-    make_path(dirname($path));
-    open my $handle, '>:raw', $path or croak "create $path: $!";
-    print {$handle} $content or croak "write $path: $!";
-    close $handle or croak "write $path: $!";
-    return $path;
+    return $self->{folder}->write($name, $content);
 }
 
 sub replace {
