@@ -11,9 +11,10 @@ use Plack::Test::Suite ();
 use Test::More;
 
 my $THRALLD = $ENV{THRALLD} // 'bin/thralld';
+my @ROOT    = $> == 0 ? qw(--user=root --allow-root) : ();    # nobody else may read what is in root's folders
 my $APP     = 'test/apps/suite.psgi';
 my $SUITE   = \@Plack::Test::Suite::TEST;
-my $TESTS   = 36;                               # in Plack 1.0050; later ones may have more
+my $TESTS   = 36;                                             # in Plack 1.0050; later ones may have more
 
 # counted makes each of the suite's tests a subtest, and notes that it ran, and the workers it met.
 sub counted {
@@ -56,7 +57,7 @@ sub over_tcp {
     Plack::Test::Suite->run_server_tests(sub {
         my ($port) = @_;
         open STDERR, '>&', $log or die "redirect STDERR: $!\n";
-        exec $THRALLD, '--host=127.0.0.1', "--port=$port", "--workers=$workers", @more, $APP
+        exec $THRALLD, '--host=127.0.0.1', "--port=$port", "--workers=$workers", @ROOT, @more, $APP
             or die "start $THRALLD: $!\n";
     });
     return check(\%seen, $workers);

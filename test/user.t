@@ -92,6 +92,12 @@ sub as_root {
         is $daemon->stop,                     0,       'it ends well';
     };
 
+    subtest 'a folder that root has started it in may be closed to the user' => sub {
+        my $closed = make_folder('roots', oct 700);
+        my $daemon = Daemon->new(args => ['--user=nobody', '--workers=1', $app], cwd => $closed);
+        like content($daemon, '/who'), qr/\Anobody /, 'it serves all the same';
+    };
+
     subtest 'root has to ask twice' => sub {
         my $text = qr/^thralld: --user: the app would run with all of root's rights; .* set allow_root = true, too$/m;
         like refused('--user=root', $app), $text, 'not once';

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/thralld/thralld/config"
 	"github.com/thralld/thralld/pkg/psgi"
 	"github.com/thralld/thralld/pkg/server"
@@ -57,7 +59,7 @@ func supervisorSettings(cfg *config.Config) supervisor.Settings {
 // another release changes what the next generation runs, and not what a worker
 // runs that this one spawns later.
 func plan(cfg *config.Config, folder string) supervisor.Plan {
-	dir := resolved(folder)
+	dir := workingFolder(folder)
 	include := make([]string, len(cfg.Include))
 	for i, path := range cfg.Include {
 		include[i] = resolved(path)
@@ -82,6 +84,17 @@ func plan(cfg *config.Config, folder string) supervisor.Plan {
 		Workers:      cfg.Workers,
 		Swift:        developing(cfg),
 	}
+}
+
+// workingFolder is where the Perl processes work: where a daemon was started, whose link
+// may lead elsewhere by now. It is "", for where this process is, if its user may not
+// enter that: who was root there has come in and stays.
+func workingFolder(folder string) string {
+	dir := resolved(folder)
+	if err := unix.Access(dir, unix.X_OK); err != nil {
+		return ""
+	}
+	return dir
 }
 
 // resolved is the path without links. What is not there, or is no path, stays as it
@@ -114,8 +127,8 @@ func appName(cfg *config.Config) string {
 	return "-e"
 }
 
-// perlEnv is the environment of the Perl processes that work in dir: this one's,
-// without what is addressed to thralld alone.
+// perlEnv is the environment of the Perl processes that work in dir, or where this one
+// does if that is "": this one's, without what is addressed to thralld alone.
 func perlEnv(env []string, plackEnv, dir string) []string {
 	env = slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
@@ -128,7 +141,9 @@ func perlEnv(env []string, plackEnv, dir string) []string {
 	for i, entry := range env {
 		switch name, value, _ := strings.Cut(entry, "="); name {
 		case "PWD":
-			env[i] = "PWD=" + dir
+			if dir != "" {
+				env[i] = "PWD=" + dir
+			}
 		case "PERL5LIB":
 			folders := strings.Split(value, ":")
 			for i, folder := range folders {
