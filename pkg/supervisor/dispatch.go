@@ -174,7 +174,9 @@ func (d *dispatcher) send(s *slot, c *call) {
 	s.sent = append(s.sent, c)
 	s.bytes += len(c.frame)
 	s.served++
-	d.checkLimit(s)
+	if s.limit > 0 && (s.served == s.nearAt() || s.exhausted()) { // told once, not at each of the last
+		wake(d.attention)
+	}
 	d.arm(patience)
 	s.noteCurrent()
 	if err := d.transmit(s, c.frame); err != nil {

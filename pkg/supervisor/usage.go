@@ -40,18 +40,19 @@ func (d *dispatcher) limit(s *slot, limit int) (over bool) {
 	return over
 }
 
-// checkLimit wakes the supervisor when a worker is near its limit.
+// checkLimit wakes the supervisor when a worker that has got a limit is near it.
 func (d *dispatcher) checkLimit(s *slot) {
 	if s.nearLimit() {
 		wake(d.attention)
 	}
 }
 
-// nearLimit reports whether the successor of a worker is wanted: when a tenth of the
-// requests that it may run is left, or just one.
-func (s *dispatchState) nearLimit() bool {
-	return s.limit > 0 && s.served >= s.limit-max(s.limit/10, 1)
-}
+// nearLimit reports whether the successor of a worker is wanted.
+func (s *dispatchState) nearLimit() bool { return s.limit > 0 && s.served >= s.nearAt() }
+
+// nearAt is after how many requests it is: when a tenth of those that the worker may
+// run is left, or just one.
+func (s *dispatchState) nearAt() int { return s.limit - max(s.limit/10, 1) }
 
 // exhausted reports whether the worker has been sent all that it may run.
 func (s *dispatchState) exhausted() bool { return s.limit > 0 && s.served >= s.limit }
