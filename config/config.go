@@ -141,6 +141,10 @@ type Config struct {
 	// answered 413. 0 is no limit, and lets a client fill SpoolDir.
 	MaxBodyBytes Size `toml:"max_body_bytes" arg:"SIZE" default:"1GiB" apply:"live" help:"largest request body; 0 is no limit"`
 
+	// HTTPEngine is the code that speaks HTTP/1: thralld's own, or the slower one of
+	// Go's net/http, for a release in which the own one turns out to be at fault.
+	HTTPEngine string `toml:"http_engine" arg:"ENGINE" default:"thralld" oneof:"thralld|net/http" apply:"restart" help:"what speaks HTTP/1: thralld or, as a fallback, net/http"`
+
 	// MaxQueue is how many requests may wait for a worker. Further ones are answered
 	// 503 at once. 0 lets none wait.
 	MaxQueue int `toml:"max_queue" arg:"N" default:"1000" apply:"live" help:"requests that may wait for a worker; 0 lets none wait"`

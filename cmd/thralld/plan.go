@@ -154,3 +154,11 @@ func perlEnv(env []string, plackEnv, dir string) []string {
 	}
 	return append(env, "PLACK_ENV="+plackEnv)
 }
+
+// httpEngine is the engine that the configuration names.
+func httpEngine(cfg *config.Config) server.Engine {
+	if cfg.HTTPEngine == "net/http" {
+		return server.NetHTTP
+	}
+	return server.OwnEngine
+}

@@ -70,7 +70,7 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 	}
 	return &daemon{
 		in: in, folder: folder, started: time.Now(), log: log, stop: stop,
-		app: &facade{App: workers}, front: server.New(), workers: workers, wishes: newWishes(),
+		app: &facade{App: workers}, front: server.New(httpEngine(cfg)), workers: workers, wishes: newWishes(),
 	}, nil
 }
 

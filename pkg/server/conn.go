@@ -6,11 +6,9 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -38,9 +36,8 @@ const (
 // before the bad one, in order, and its habit of reading one byte ahead while a
 // request runs cannot fail that request because of the next one.
 type conn struct {
-	net.Conn
-	settings func() *settings // those in force
-	forget   func(*conn)      // called once it is closed
+	link
+	endpoints *endpoints
 
 	// These are touched only by Read, which net/http never calls twice at once.
 	guard   guard
@@ -51,17 +48,8 @@ type conn struct {
 	patience time.Duration // for one write; zero is no limit
 	served   int           // requests handed to the server
 
-	open    atomic.Int32 // requests whose head has been read and which are not yet answered
-	running atomic.Bool  // a request is with the server: writes are its response
-	phase   atomic.Int32 // waiting, engaged or closed
+	running atomic.Bool // a request is with the server: writes are its response
 }
-
-// The phases of a connection. Between the first two it goes back and forth.
-const (
-	waiting int32 = iota // for the first byte of a request
-	engaged              // from that byte to the end of the response
-	closed
-)
 
 // Read reads what the guard lets through.
 func (c *conn) Read(p []byte) (int, error) {
@@ -125,20 +113,6 @@ func (c *conn) await() {
 		until = after(set.Timeout)
 	}
 	_ = c.SetReadDeadline(until)
-}
-
-// after returns the time when d has passed; zero is forever.
-func after(d time.Duration) time.Time {
-	if d <= 0 {
-		return time.Time{}
-	}
-	return time.Now().Add(d)
-}
-
-// engage notes that a request has begun. It returns false if the connection was
-// closed before.
-func (c *conn) engage() bool {
-	return c.phase.CompareAndSwap(waiting, engaged) || c.phase.Load() == engaged
 }
 
 // silent reports whether a read has failed because the client stopped in the
@@ -223,66 +197,4 @@ func (c *conn) answered() {
 	if c.open.Add(-1) == 0 && !c.guard.midHead() && c.guard.err == nil {
 		c.phase.CompareAndSwap(engaged, waiting)
 	}
-}
-
-// closeWaiting closes the connection if it carries no request, not even one that
-// the kernel has and Read has not.
-func (c *conn) closeWaiting() {
-	if !c.hasInput() && c.phase.CompareAndSwap(waiting, closed) {
-		_ = c.end()
-	}
-}
-
-// closeHeadless closes the connection if it has no more than a part of a head.
-func (c *conn) closeHeadless() {
-	if c.open.Load() == 0 {
-		_ = c.Close()
-	}
-}
-
-// hasInput reports whether the kernel has bytes of the client's.
-func (c *conn) hasInput() (has bool) {
-	socket, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	_ = raw.Control(func(fd uintptr) {
-		var first [1]byte
-		n, _, err := unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		has = err == nil && n > 0
-	})
-	return has
-}
-
-// CloseWrite tells the client that nothing more follows, and still reads.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// reset makes the coming Close tell the client that something is missing, where
-// the end of the connection alone would look like the end of the response.
-func (c *conn) reset() {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-}
-
-// Close closes the connection; a second call does nothing.
-func (c *conn) Close() error {
-	if c.phase.Swap(closed) == closed {
-		return nil
-	}
-	return c.end()
-}
-
-func (c *conn) end() error {
-	c.forget(c)
-	return c.Conn.Close()
 }

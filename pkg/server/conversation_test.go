@@ -247,7 +247,7 @@ func TestConnectionWithAnUnreadRequestIsNotClosedAsWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &conn{Conn: inner, forget: func(*conn) {}}
+	c := &link{Conn: inner, leave: func() {}}
 	if _, err := client.Write([]byte("G")); err != nil {
 		t.Fatal(err)
 	}

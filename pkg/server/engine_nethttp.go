@@ -6,14 +6,11 @@ import (
 	"errors"
 	"io"
 	"log"
-	"maps"
 	"math"
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,24 +22,19 @@ import (
 // netHTTP is the engine on Go's net/http. Its connections keep the times and limits,
 // as those of net/http could not change while it serves.
 type netHTTP struct {
+	roster
+
 	server *Server
 	http   *http.Server
 	base   context.Context // of all requests
 	cut    context.CancelFunc
-
-	goroutines sync.WaitGroup // one for each listener and each connection
-	closing    atomic.Bool    // set under mu
-
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
 }
 
 // connKey is the key of the *conn in a request's context.
 type connKey struct{}
 
 func newNetHTTP(s *Server) *netHTTP {
-	e := &netHTTP{server: s, listeners: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{})}
+	e := &netHTTP{server: s}
 	e.base, e.cut = context.WithCancel(context.Background())
 	e.http = &http.Server{
 		Handler:                      e,
@@ -66,23 +58,12 @@ func (l engineLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// serve accepts connections from l until it fails or is closed, and closes it.
 func (e *netHTTP) serve(l net.Listener) error {
-	e.mu.Lock()
-	if e.closing.Load() {
-		e.mu.Unlock()
-		return l.Close()
+	if !e.open(l) {
+		return nil
 	}
-	e.listeners[l] = struct{}{}
-	e.goroutines.Add(1)
-	e.mu.Unlock()
-
-	defer e.goroutines.Done()
-	err := e.http.Serve(guarded{l, e})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.listeners, l)
-	return err
+	defer e.close(l)
+	return e.http.Serve(guarded{l, e})
 }
 
 // guarded is a listener whose connections are guarded.
@@ -100,20 +81,13 @@ func (l guarded) Accept() (net.Conn, error) {
 }
 
 func (e *netHTTP) guard(inner net.Conn) *conn {
-	c := &conn{Conn: inner, settings: e.server.settings.Load, forget: e.forget}
-	e.mu.Lock()
-	e.conns[c] = struct{}{}
-	e.mu.Unlock()
-	if e.closing.Load() {
-		c.closeWaiting()
+	c := &conn{
+		link:      link{Conn: inner, settings: e.server.settings.Load},
+		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
 	}
+	c.leave = func() { e.roster.leave(c) }
+	e.enter(c)
 	return c
-}
-
-func (e *netHTTP) forget(c *conn) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.conns, c)
 }
 
 func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
@@ -133,54 +107,13 @@ func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// shutdown ends all connections, by force when ctx is done.
-//
-// That of net/http would lose requests: it closes a connection that it waits on
-// although a request has begun to arrive, and drops what is pipelined.
+// shutdown is not that of net/http, which would lose requests: it closes a connection
+// that it waits on although a request has begun to arrive, and drops what is pipelined.
 func (e *netHTTP) shutdown(ctx context.Context) error {
-	e.stopAccepting()
-	e.eachConn((*conn).closeWaiting)
-	ended := make(chan struct{})
-	go func() { // ends when all connections have
-		e.goroutines.Wait()
-		close(ended)
-	}()
-	heads := time.NewTimer(headGrace)
-	defer heads.Stop()
-	var err error
-	for waits := true; waits; {
-		select {
-		case <-ended:
-			waits = false
-		case <-heads.C:
-			e.eachConn((*conn).closeHeadless)
-		case <-ctx.Done():
-			waits, err = false, ctx.Err()
-		}
-	}
-	e.cut()
-	_ = e.http.Close()
-	<-ended
-	return err
-}
-
-func (e *netHTTP) stopAccepting() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.closing.Store(true)
-	for l := range e.listeners {
-		_ = l.Close()
-	}
-}
-
-// eachConn calls f for the connections that there are, which it may close.
-func (e *netHTTP) eachConn(f func(*conn)) {
-	e.mu.Lock()
-	conns := slices.Collect(maps.Keys(e.conns))
-	e.mu.Unlock()
-	for _, c := range conns {
-		f(c)
-	}
+	return e.roster.shutdown(ctx, func() {
+		e.cut()
+		_ = e.http.Close()
+	})
 }
 
 // ServeHTTP hands a request that net/http has read to the server.
@@ -204,15 +137,14 @@ func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // already, and Transfer-Encoding too.
 func requestOf(r *http.Request, c *conn) request {
 	asked := request{
-		method: r.Method,
-		target: r.RequestURI,
-		proto:  r.Proto,
-		scheme: "http",
-		host:   r.Host,
-		header: make(psgi.Header, 0, len(r.Header)+4),
-		length: r.ContentLength,
-		local:  c.LocalAddr(),
-		remote: c.RemoteAddr(),
+		method:    r.Method,
+		target:    r.RequestURI,
+		proto:     r.Proto,
+		scheme:    "http",
+		host:      r.Host,
+		header:    make(psgi.Header, 0, len(r.Header)+4),
+		length:    r.ContentLength,
+		endpoints: c.endpoints,
 	}
 	for name, values := range r.Header {
 		for _, value := range values {

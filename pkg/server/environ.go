@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"strconv"
 	"strings"
 
@@ -28,7 +27,7 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	env.Set("SERVER_SOFTWARE", c.software)
 	env.Set("psgi.url_scheme", r.scheme)
 	env.Set("thralld.request_id", c.id)
-	setAddresses(env, r, at.host)
+	setAddresses(env, r.endpoints, at.host)
 	if at.host != "" {
 		env.Set("HTTP_HOST", at.host)
 	}
@@ -39,37 +38,19 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	}
 }
 
-// setAddresses says between whom the connection is. A socket on the file system
-// has no address: the server's name is then the one that the client used, and
-// REMOTE_ADDR is empty, rather than an invented 127.0.0.1 that would make every
-// client of a proxy pass for a local one.
-func setAddresses(env *psgi.Env, r *request, host string) {
-	if tcp, ok := r.local.(*net.TCPAddr); ok {
-		ip := tcp.IP.String()
-		env.Set("SERVER_ADDR", ip)
-		env.Set("SERVER_NAME", bracket(ip))
-		env.Set("SERVER_PORT", strconv.Itoa(tcp.Port))
+// setAddresses says between whom the connection is.
+func setAddresses(env *psgi.Env, e *endpoints, host string) {
+	if e.serverName != "" {
+		env.Set("SERVER_ADDR", e.serverAddr)
+		env.Set("SERVER_NAME", e.serverName)
+		env.Set("SERVER_PORT", e.serverPort)
 	} else {
 		name, port := splitHost(host)
 		env.Set("SERVER_NAME", name)
 		env.Set("SERVER_PORT", port)
 	}
-	if tcp, ok := r.remote.(*net.TCPAddr); ok {
-		env.Set("REMOTE_ADDR", tcp.IP.String())
-		env.Set("REMOTE_PORT", strconv.Itoa(tcp.Port))
-	} else {
-		env.Set("REMOTE_ADDR", "")
-		env.Set("REMOTE_PORT", "0")
-	}
-}
-
-// bracket writes an IPv6 address as a URI wants it, since apps join SERVER_NAME
-// and SERVER_PORT by a colon (RFC 3875, 4.1.14).
-func bracket(ip string) string {
-	if strings.Contains(ip, ":") {
-		return "[" + ip + "]"
-	}
-	return ip
+	env.Set("REMOTE_ADDR", e.remoteAddr)
+	env.Set("REMOTE_PORT", e.remotePort)
 }
 
 // splitHost splits a Host into name and port, neither of which is ever empty.

@@ -111,8 +111,8 @@ func TestEnvironmentOfAPlainRequest(t *testing.T) {
 			{Name: "Proxy", Value: "http://evil"},
 		},
 		length: 3,
-		local:  &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5000},
-		remote: &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 4000},
+		endpoints: newEndpoints(
+			&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5000}, &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 4000}),
 	}
 	at, err := locate(r, "")
 	if err != nil {

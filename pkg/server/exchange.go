@@ -1,8 +1,6 @@
 package server
 
 import (
-	"net"
-
 	"github.com/thralld/thralld/pkg/psgi"
 )
 
@@ -43,8 +41,7 @@ type request struct {
 	header psgi.Header
 	// length is the body's, in bytes, and negative if only its end will tell.
 	length int64
-	local  net.Addr
-	remote net.Addr
+	*endpoints
 }
 
 // head is the head of a response, ready to be sent: its fields are the app's own,

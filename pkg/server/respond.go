@@ -147,7 +147,8 @@ func (t *task) refuse(err error) {
 	text := o.text()
 	h := head{status: o.status, header: o.header(), length: int64(len(text))}
 	h.body = t.x.request().method != "HEAD"
-	h.last = t.unread // what the client goes on sending is not read
+	h.last = t.unread || // what the client goes on sending is not read
+		errors.Is(err, errMalformed) // nor what comes from one that may read HTTP in a way of its own
 	t.begin(h)
 	if h.body {
 		_ = t.x.write([]byte(text))

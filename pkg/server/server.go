@@ -63,7 +63,7 @@ type Options struct {
 // while it serves: see [Server.Prepare].
 type Server struct {
 	ids      *requestIDs
-	engine   *netHTTP
+	engine   engine
 	settings atomic.Pointer[settings] // nil before the first Commit
 	failed   chan error
 
@@ -73,11 +73,22 @@ type Server struct {
 	closed    bool
 }
 
+// Engine is the code that speaks HTTP/1 with clients.
+type Engine int
+
+// The engines. All answer alike; one may stand in for another that is at fault.
+const (
+	OwnEngine Engine = iota // the server's own
+	NetHTTP                 // Go's net/http, behind the same guard: slower
+)
+
 // New returns a server that does nothing yet. What it serves, how and where, is
 // the first Change that is committed.
-func New() *Server {
+func New(e Engine) *Server {
 	s := &Server{ids: newRequestIDs(), failed: make(chan error, 1)}
-	s.engine = newNetHTTP(s)
+	if s.engine = newHTTP1(s); e == NetHTTP {
+		s.engine = newNetHTTP(s)
+	}
 	return s
 }
 

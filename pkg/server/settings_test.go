@@ -81,13 +81,21 @@ func TestUploadThatHasBegunKeepsItsLimits(t *testing.T) {
 	}
 }
 
+// roster returns that of the server's engine.
+func (s *site) roster() *roster {
+	if e, ok := s.server.engine.(*netHTTP); ok {
+		return &e.roster
+	}
+	return &s.server.engine.(*http1).roster
+}
+
 // waitForRequests waits until so many requests are with the server.
 func (s *site) waitForRequests(n int) {
 	s.t.Helper()
 	s.eventually("the request", func() bool {
 		running := 0
-		s.server.engine.eachConn(func(c *conn) {
-			if c.running.Load() {
+		s.roster().eachPeer(func(p peer) {
+			if busy(p) {
 				running++
 			}
 		})
@@ -281,10 +289,18 @@ func TestChangesLeakNothing(t *testing.T) {
 	if left := inside(sockets); len(left) != 2 {
 		t.Errorf("sockets: %v", left)
 	}
-	e := s.server.engine
+	e := s.roster()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.listeners) != 3 || len(e.conns) != 1 {
-		t.Errorf("%d listeners, %d connections", len(e.listeners), len(e.conns))
+	if len(e.listeners) != 3 || len(e.peers) != 1 {
+		t.Errorf("%d listeners, %d connections", len(e.listeners), len(e.peers))
 	}
+}
+
+// busy reports whether a request of that connection is with the server.
+func busy(p peer) bool {
+	if c, ok := p.(*conn); ok {
+		return c.running.Load()
+	}
+	return p.(*http1Conn).open.Load() > 0
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -127,6 +128,15 @@ func (s *scripted) Close() error {
 	return nil
 }
 
+// engineUnderTest is the engine that these tests run with: the server's own, or with
+// HTTP_ENGINE=net/http in the environment the other one. test/run does both.
+func engineUnderTest() Engine {
+	if os.Getenv("HTTP_ENGINE") == "net/http" {
+		return NetHTTP
+	}
+	return OwnEngine
+}
+
 // site is a server that runs for one test.
 type site struct {
 	t      *testing.T
@@ -164,7 +174,7 @@ func serveAt(t *testing.T, l net.Listener, a psgi.App, change ...func(*Options))
 	for _, c := range change {
 		c(&opts)
 	}
-	s := &site{t: t, server: New(), addr: l.Addr(), logs: logs, opts: opts}
+	s := &site{t: t, server: New(engineUnderTest()), addr: l.Addr(), logs: logs, opts: opts}
 	s.prepare(opts).Commit()
 	accepting := make(chan struct{})
 	go func() { // ends with Shutdown

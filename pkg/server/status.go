@@ -104,24 +104,15 @@ func refusedBy(response []byte) error {
 // connection is closed.
 func appendRefusal(dst []byte, err error, software string) []byte {
 	o := outcomeOf(err)
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(o.status), 10)
-	dst = append(append(append(dst, ' '), o.reason...), "\r\n"...)
+	dst = appendStatusLine(dst, o.status, false)
 	for _, f := range o.header() {
 		dst = appendField(dst, f.Name, f.Value)
 	}
 	if software != "" {
 		dst = appendField(dst, "Server", software)
 	}
-	dst = appendField(dst, "Content-Length", strconv.Itoa(len(o.text())))
+	dst = appendLength(dst, int64(len(o.text())))
 	dst = appendField(dst, "Connection", "close")
-	dst = append(dst, "Date: "...)
-	dst = time.Now().UTC().AppendFormat(dst, "Mon, 02 Jan 2006 15:04:05 GMT")
-	dst = append(dst, "\r\n\r\n"...)
+	dst = append(appendDate(dst, time.Now()), "\r\n"...)
 	return append(dst, o.text()...)
-}
-
-func appendField(dst []byte, name, value string) []byte {
-	dst = append(append(dst, name...), ": "...)
-	return append(append(dst, value...), "\r\n"...)
 }

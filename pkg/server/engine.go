@@ -1,0 +1,229 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// engine speaks HTTP/1 with the clients of any number of listeners, and hands what
+// they ask to the server as exchanges.
+type engine interface {
+	// serve accepts connections from l until it fails or is closed, and closes it.
+	serve(l net.Listener) error
+	// shutdown stops accepting and ends all connections, by force when ctx is done.
+	shutdown(ctx context.Context) error
+}
+
+// peer is a connection as the roster of an engine sees it.
+type peer interface {
+	// closeWaiting closes the connection if it carries no request, not even one
+	// that the kernel has and the engine has not.
+	closeWaiting()
+	// closeHeadless closes the connection if it has no more than a part of a head.
+	closeHeadless()
+	// cut closes the connection at once.
+	cut()
+}
+
+// roster holds the listeners and the connections of an engine, and ends them.
+type roster struct {
+	goroutines sync.WaitGroup // one for each listener and each connection
+	closing    atomic.Bool    // set under mu
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	peers     map[peer]struct{}
+}
+
+// open notes a listener; false if it comes too late, and is closed.
+func (r *roster) open(l net.Listener) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing.Load() {
+		_ = l.Close()
+		return false
+	}
+	if r.listeners == nil {
+		r.listeners = make(map[net.Listener]struct{})
+	}
+	r.listeners[l] = struct{}{}
+	r.goroutines.Add(1)
+	return true
+}
+
+// close takes a listener off that does not accept any more.
+func (r *roster) close(l net.Listener) {
+	r.mu.Lock()
+	delete(r.listeners, l)
+	r.mu.Unlock()
+	r.goroutines.Done()
+}
+
+// enter notes a connection.
+func (r *roster) enter(c peer) {
+	r.mu.Lock()
+	if r.peers == nil {
+		r.peers = make(map[peer]struct{})
+	}
+	r.peers[c] = struct{}{}
+	r.mu.Unlock()
+	if r.closing.Load() {
+		c.closeWaiting()
+	}
+}
+
+// leave takes a connection off that is closed.
+func (r *roster) leave(c peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.peers, c)
+}
+
+// eachPeer calls f for the connections that there are, which it may close.
+func (r *roster) eachPeer(f func(peer)) {
+	r.mu.Lock()
+	peers := slices.Collect(maps.Keys(r.peers))
+	r.mu.Unlock()
+	for _, c := range peers {
+		f(c)
+	}
+}
+
+// shutdown closes the listeners and the connections that carry no request, gives a
+// head that has begun to arrive a moment, and waits for the rest. When ctx is done it
+// calls cut, which has to end what is left, and returns the error of ctx.
+func (r *roster) shutdown(ctx context.Context, cut func()) error {
+	r.stopAccepting()
+	r.eachPeer(peer.closeWaiting)
+	ended := make(chan struct{})
+	go func() { // ends when all connections have
+		r.goroutines.Wait()
+		close(ended)
+	}()
+	heads := time.NewTimer(headGrace)
+	defer heads.Stop()
+	var err error
+	for waits := true; waits; {
+		select {
+		case <-ended:
+			waits = false
+		case <-heads.C:
+			r.eachPeer(peer.closeHeadless)
+		case <-ctx.Done():
+			waits, err = false, ctx.Err()
+		}
+	}
+	cut()
+	<-ended
+	return err
+}
+
+func (r *roster) stopAccepting() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing.Store(true)
+	for l := range r.listeners {
+		_ = l.Close()
+	}
+}
+
+// The phases of a connection. Between the first two it goes back and forth.
+const (
+	waiting int32 = iota // for the first byte of a request
+	engaged              // from that byte to the end of the response
+	closed
+)
+
+// link is what the connections of all engines have in common: the socket, and how
+// far it may be closed.
+type link struct {
+	net.Conn
+	settings func() *settings // those in force
+	leave    func()           // called once, when it is closed
+	phase    atomic.Int32     // waiting, engaged or closed
+	open     atomic.Int32     // requests whose head has been read and which are not yet answered
+}
+
+// engage notes that a request has begun. It returns false if the connection was
+// closed before.
+func (l *link) engage() bool {
+	return l.phase.CompareAndSwap(waiting, engaged) || l.phase.Load() == engaged
+}
+
+func (l *link) closeWaiting() {
+	if !l.hasInput() && l.phase.CompareAndSwap(waiting, closed) {
+		_ = l.end()
+	}
+}
+
+func (l *link) closeHeadless() {
+	if l.open.Load() == 0 {
+		_ = l.Close()
+	}
+}
+
+func (l *link) cut() { _ = l.Close() }
+
+// hasInput reports whether the kernel has bytes of the client's.
+func (l *link) hasInput() (has bool) {
+	socket, ok := l.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var first [1]byte
+		n, _, err := unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		has = err == nil && n > 0
+	})
+	return has
+}
+
+// CloseWrite tells the client that nothing more follows, and still reads.
+func (l *link) CloseWrite() error {
+	if half, ok := l.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// reset makes the coming Close tell the client that something is missing, where
+// the end of the connection alone would look like the end of the response.
+func (l *link) reset() {
+	if tcp, ok := l.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// Close closes the connection; a second call does nothing.
+func (l *link) Close() error {
+	if l.phase.Swap(closed) == closed {
+		return nil
+	}
+	return l.end()
+}
+
+func (l *link) end() error {
+	l.leave()
+	return l.Conn.Close()
+}
+
+// after returns the time when d has passed; zero is forever.
+func after(d time.Duration) time.Time {
+	if d <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(d)
+}

@@ -1,0 +1,250 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// readSize is the buffer of a connection that a request arrives on.
+	readSize = 4 << 10
+)
+
+// http1Conn is a connection of the engine http1.
+//
+// Its own goroutine does everything, but for one thing: a request that runs for a while
+// is watched by another, which alone reads then.
+type http1Conn struct {
+	link
+	engine *http1
+
+	ctx    context.Context // of the requests; ends when the client leaves; nil before the first
+	cancel context.CancelFunc
+
+	guard     guard
+	buf       []byte // from the pool while there is something in it
+	pos, end  int    // buf[pos:end] has been read from the client, and not yet followed by the guard
+	served    int    // requests handed to the server
+	deadlines deadlines
+	watch     watch
+	x         http1Exchange
+}
+
+// The buffers that connections use while something is in them.
+var (
+	readBuffers  = sync.Pool{New: func() any { return new([readSize]byte) }}
+	writeBuffers = sync.Pool{New: func() any { return new([gather]byte) }}
+)
+
+// run serves the connection to its end.
+func (c *http1Conn) run() {
+	defer c.finish()
+	defer func() {
+		if r := recover(); r != nil {
+			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	for {
+		err := c.readHead()
+		switch {
+		case err == nil:
+		case c.guard.err != nil:
+			c.refuse()
+			return
+		default:
+			return // the client has left, or nothing more came
+		}
+		if !c.exchange() {
+			return
+		}
+		c.release()
+		if c.open.Add(-1); !c.rest() {
+			return
+		}
+	}
+}
+
+// finish lets go of everything.
+func (c *http1Conn) finish() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.release()
+	_ = c.Close()
+}
+
+// rest is the state between two requests; false: the server has closed the connection.
+func (c *http1Conn) rest() bool {
+	return c.pos < c.end || // the next one has begun to arrive
+		c.phase.CompareAndSwap(engaged, waiting)
+}
+
+// readHead reads a request's head and parses it into c.x.asked. If the guard has
+// refused it, c.guard.err says why; any other error is the end of the connection.
+func (c *http1Conn) readHead() error {
+	var before []byte   // what of the head has gone from the buffer
+	var until time.Time // when it must be complete
+	begun := false
+	for {
+		if c.guard.atHead() {
+			c.guard.limit = c.settings().MaxHeaderBytes
+		}
+		head := c.scanHead()
+		switch {
+		case c.guard.err != nil:
+			return c.guard.err
+		case !c.guard.atHead() || c.open.Load() > 0:
+			if !c.engage() {
+				return net.ErrClosed
+			}
+		}
+		if c.open.Load() > 0 {
+			c.x.parseHead(headText(before, head))
+			return nil
+		}
+		before = append(before, head...)
+		c.pos, c.end = 0, 0
+
+		if !begun {
+			begun, until = c.guard.midHead(), c.patience()
+		}
+		c.deadlines.read(c, until)
+		if err := c.fill(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && c.guard.midHead() {
+				c.guard.refuse(errSilence, "in a request's head")
+			}
+			return err
+		}
+	}
+}
+
+// patience returns until when the client may be silent now: it has one time for a head
+// that has begun, and one to begin it.
+func (c *http1Conn) patience() time.Time {
+	set := c.settings()
+	if c.served > 0 && !c.guard.midHead() {
+		return after(set.KeepaliveTimeout)
+	}
+	return after(set.Timeout)
+}
+
+// headText makes one string of the parts of a head.
+func headText(before, rest []byte) string {
+	if len(before) == 0 {
+		return string(rest)
+	}
+	return string(append(before, rest...))
+}
+
+// scanHead has the guard follow what is in the buffer to the end of a head, or as far
+// as it goes, and returns that. A head that is complete is counted in c.open.
+func (c *http1Conn) scanHead() []byte {
+	start, heads := c.pos, c.guard.heads
+	for c.pos < c.end && c.guard.err == nil && c.guard.heads == heads {
+		n, drop := c.guard.step(c.buf[c.pos:c.end])
+		if c.pos += n; drop {
+			start = c.pos
+		}
+	}
+	if c.guard.heads > heads {
+		c.open.Add(1)
+	}
+	return c.buf[start:c.pos]
+}
+
+// fill waits for something from the client and reads it into the free part of the
+// buffer.
+func (c *http1Conn) fill() error {
+	if c.buf == nil {
+		c.take()
+	}
+	n, err := c.receive(c.buf[c.end:])
+	c.end += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+func (c *http1Conn) take() {
+	array, _ := readBuffers.Get().(*[readSize]byte)
+	c.buf = array[:]
+}
+
+// outgoing returns an empty buffer for a response.
+func (c *http1Conn) outgoing() []byte {
+	if c.x.out != nil {
+		return c.x.out[:0]
+	}
+	array, _ := writeBuffers.Get().(*[gather]byte)
+	return array[:0]
+}
+
+// release gives back the buffers with nothing in them.
+func (c *http1Conn) release() {
+	if cap(c.x.out) == gather {
+		writeBuffers.Put((*[gather]byte)(c.x.out[:gather]))
+	}
+	c.x.out = nil
+	if c.buf != nil && c.pos == c.end {
+		readBuffers.Put((*[readSize]byte)(c.buf))
+		c.buf, c.pos, c.end = nil, 0, 0
+	}
+}
+
+// exchange has the request that has been read served. It returns false if the
+// connection ends with it.
+func (c *http1Conn) exchange() bool {
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(c.engine.base)
+		c.x.asked.endpoints = newEndpoints(c.LocalAddr(), c.RemoteAddr())
+	}
+	set := c.settings()
+	c.served++
+	x := &c.x
+	x.start(c, set)
+	whole := c.engine.server.serve(c.ctx, set, x)
+	c.watch.stop(c)
+	switch {
+	case !whole:
+		if x.endless {
+			c.reset()
+		}
+		return false
+	case x.complete() != nil:
+		return false
+	case x.unread:
+		c.linger()
+		return false
+	}
+	return x.keep
+}
+
+// refuse answers a request that could not be read.
+func (c *http1Conn) refuse() {
+	set, err := c.settings(), c.guard.err
+	set.Log.Debug("request refused",
+		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
+	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
+	c.deadlines.write(c, set.Timeout)
+	if _, err := c.Write(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
+		c.linger()
+	}
+}
+
+// linger holds the connection open for what was refused to be read by the client.
+func (c *http1Conn) linger() {
+	if c.CloseWrite() != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(linger))
+	_, _ = io.Copy(io.Discard, c.Conn)
+}

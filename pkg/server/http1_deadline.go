@@ -1,0 +1,78 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// deadlines are those of a connection. To set one costs as much as to read a small
+// request, and a busy connection would have one for each.
+type deadlines struct {
+	// until is when the client will have been silent for too long; zero is never.
+	// armed is the deadline that the connection has. It may be the earlier one: it
+	// passes, and then the time that is left is set.
+	until, armed time.Time
+	// writing is the deadline for writes. It may be a little late.
+	writing time.Time
+}
+
+// read sets how long the coming reads may take; zero is forever.
+func (d *deadlines) read(c *http1Conn, until time.Time) {
+	d.until = until
+	if !until.IsZero() && (d.armed.IsZero() || d.armed.After(until)) {
+		d.arm(c, until)
+	}
+}
+
+func (d *deadlines) arm(c *http1Conn, at time.Time) {
+	d.armed = at
+	_ = c.SetReadDeadline(at)
+}
+
+// write sets how long the coming write may take: within, or a little more; zero is
+// forever.
+func (d *deadlines) write(c *http1Conn, within time.Duration) {
+	now, slack := time.Now(), min(within/8, time.Second)
+	left := d.writing.Sub(now)
+	switch {
+	case within <= 0 && d.writing.IsZero(), within > 0 && left >= within && left <= within+slack:
+		return
+	case within <= 0:
+		d.writing = time.Time{}
+	default:
+		d.writing = now.Add(within + slack)
+	}
+	_ = c.SetWriteDeadline(d.writing)
+}
+
+// longAgo is a deadline that wakes whoever reads.
+var longAgo = time.Unix(1, 0)
+
+// closeWaiting wakes the connection's goroutine, which alone knows whether a request has
+// begun to arrive.
+func (c *http1Conn) closeWaiting() {
+	if c.phase.Load() == waiting {
+		_ = c.SetReadDeadline(longAgo)
+	}
+}
+
+// receive reads from the client. Once the server stops it fails on a connection that
+// carries no request.
+func (c *http1Conn) receive(p []byte) (int, error) {
+	for {
+		if c.engine.closing.Load() && c.idle() && !c.hasInput() {
+			return 0, net.ErrClosed
+		}
+		n, err := c.Read(p)
+		d := &c.deadlines
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !d.until.IsZero() && !time.Now().Before(d.until) {
+			return n, err
+		}
+		d.arm(c, d.until)
+	}
+}
+
+// idle reports whether the connection carries no request, not even the first byte of one.
+func (c *http1Conn) idle() bool { return c.open.Load() == 0 && c.guard.atHead() }
