@@ -13,6 +13,12 @@ func (e *Env) Set(key, value string) {
 	e.list = appendString(appendString(e.list, key), value)
 }
 
+// SetBytes is Set for a key that was put together for it, and may be changed after.
+func (e *Env) SetBytes(key []byte, value string) {
+	e.list = append(binary.BigEndian.AppendUint32(e.list, uint32(len(key))), key...)
+	e.list = appendString(e.list, value)
+}
+
 // Reset empties e and keeps its memory for the next request.
 func (e *Env) Reset() { e.list = e.list[:0] }
 

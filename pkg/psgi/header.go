@@ -44,7 +44,7 @@ func (f Field) check() error {
 		return errors.New("a header name is empty")
 	}
 	for i := range len(f.Name) {
-		if !isTokenByte(f.Name[i]) {
+		if !tokenBytes[f.Name[i]] {
 			return fmt.Errorf("header name %.80q: character %q is not allowed", f.Name, f.Name[i])
 		}
 	}
@@ -53,10 +53,10 @@ func (f Field) check() error {
 			return fmt.Errorf("header %s: value %.80q holds the control character %q", f.Name, f.Value, c)
 		}
 	}
-	switch strings.ToLower(f.Name) {
-	case "status":
+	switch {
+	case strings.EqualFold(f.Name, "status"):
 		return errors.New("header Status: the status is the first element of the response")
-	case "transfer-encoding":
+	case strings.EqualFold(f.Name, "transfer-encoding"):
 		if !strings.EqualFold(strings.TrimSpace(f.Value), "chunked") {
 			return fmt.Errorf("header Transfer-Encoding: %.40q: the server frames the body itself, and undoes chunks at most", f.Value)
 		}
@@ -64,11 +64,13 @@ func (f Field) check() error {
 	return nil
 }
 
-// isTokenByte reports whether c may stand in a header name (RFC 9110, 5.6.2).
-func isTokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
+// tokenBytes are those that may stand in a header name (RFC 9110, 5.6.2).
+var tokenBytes = func() (set [256]bool) {
+	for c := range 256 {
+		set[c] = 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
 	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		set[c] = true
+	}
+	return set
+}()

@@ -129,27 +129,22 @@ func (c *counted) sendFile(f *psgi.File) (int64, error) {
 	return n, err
 }
 
-// watch has the task's exchange counted, if there is a log to tell it to. The
-// function that it returns writes the line, at the task's end.
-func (a *accessLog) watch(t *task) (end func()) {
+// note writes the line of a task that has ended.
+func (a *accessLog) note(t *task) {
 	if a == nil {
-		return func() {}
+		return
 	}
-	x := &counted{exchange: t.x}
-	t.x = x
-	return func() {
-		r := x.request()
-		referer, _ := r.header.Get("Referer")
-		agent, _ := r.header.Get("User-Agent")
-		status := t.status
-		if !t.begun {
-			status = statusClientLeft
-		}
-		a.write(&visit{
-			remote: r.remote, start: t.start, method: r.method, target: r.target, proto: r.proto,
-			status: status, bytes: x.bytes, referer: referer, agent: agent,
-		})
+	r := t.x.request()
+	referer, _ := r.header.Get("Referer")
+	agent, _ := r.header.Get("User-Agent")
+	status := t.status
+	if !t.begun {
+		status = statusClientLeft
 	}
+	a.write(&visit{
+		remote: r.remote, start: t.start, method: r.method, target: r.target, proto: r.proto,
+		status: status, bytes: t.counted.bytes, referer: referer, agent: agent,
+	})
 }
 
 // refused writes the line of a request that was refused before it could be read

@@ -64,7 +64,7 @@ func (e *http1) accept(inner net.Conn) {
 		engine: e,
 	}
 	c.x.asked.scheme = "http"
-	c.leave = func() { e.roster.leave(c) }
+	c.leave = func() { e.leave(c) }
 	e.goroutines.Add(1)
 	e.enter(c)
 	go func() { // ends with the connection

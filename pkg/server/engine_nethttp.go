@@ -85,7 +85,7 @@ func (e *netHTTP) guard(inner net.Conn) *conn {
 		link:      link{Conn: inner, settings: e.server.settings.Load},
 		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
 	}
-	c.leave = func() { e.roster.leave(c) }
+	c.leave = func() { e.leave(c) }
 	e.enter(c)
 	return c
 }

@@ -71,12 +71,13 @@ func splitHost(host string) (name, port string) {
 // setFields adds the header fields. Fields of one name, which stand together, are
 // joined.
 func setFields(env *psgi.Env, header psgi.Header) {
+	var room [64]byte
 	for len(header) > 0 {
 		name := header[0].Name
 		value, n := joined(header)
 		header = header[n:]
-		if key := envKey(name); key != "" {
-			env.Set(key, value)
+		if key := appendKey(room[:0], name); len(key) > 0 {
+			env.SetBytes(key, value)
 		}
 	}
 }
@@ -101,26 +102,25 @@ func joined(header psgi.Header) (value string, n int) {
 	return strings.Join(values, separator), n
 }
 
-// envKey returns the key for a header field, or "" for one that the app must not
-// see: a name with an underscore could pass for one with a hyphen and slip by a
+// appendKey appends the key for a header field, or nothing for one that the app must
+// not see: a name with an underscore could pass for one with a hyphen and slip by a
 // proxy's filter; Proxy would become HTTP_PROXY, which HTTP clients in the app
 // obey (httpoxy); Host is set from the target; and Transfer-Encoding has been
 // undone.
-func envKey(name string) string {
+func appendKey(dst []byte, name string) []byte {
 	switch {
 	case equalFold(name, "content-length"):
-		return "CONTENT_LENGTH"
+		return append(dst, "CONTENT_LENGTH"...)
 	case equalFold(name, "content-type"):
-		return "CONTENT_TYPE"
+		return append(dst, "CONTENT_TYPE"...)
 	case equalFold(name, "proxy"), equalFold(name, "host"), equalFold(name, "transfer-encoding"):
-		return ""
+		return dst
 	}
-	key := make([]byte, 0, 64)
-	key = append(key, "HTTP_"...)
+	key := append(dst, "HTTP_"...)
 	for i := range len(name) {
 		switch c := name[i]; {
 		case c == '_':
-			return ""
+			return dst
 		case c == '-':
 			key = append(key, '_')
 		case 'a' <= c && c <= 'z':
@@ -129,5 +129,5 @@ func envKey(name string) string {
 			key = append(key, c)
 		}
 	}
-	return string(key)
+	return key
 }

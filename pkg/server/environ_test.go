@@ -65,7 +65,11 @@ func TestRequestLineIsForPeople(t *testing.T) {
 		{"GET", "/" + long, "GET /" + long[:195]},
 		{long, "/path", long[:199] + " "},
 	} {
-		if got := requestLine(test.method, test.uri); got != test.want {
+		asked := &request{method: test.method, line: test.method + " " + test.uri}
+		if got := requestLine(asked, test.uri); got != test.want {
+			t.Errorf("within the head: %q, want %q", got, test.want)
+		}
+		if got := requestLine(&request{method: test.method}, test.uri); got != test.want {
 			t.Errorf("%.10q %.10q: %q, want %q", test.method, test.uri, got, test.want)
 		}
 	}

@@ -31,6 +31,7 @@ type exchange interface {
 
 // request is the head of an HTTP request, in the client's words.
 type request struct {
+	line   string // method, a space and the target; "" where the engine has no such text
 	method string
 	target string // as sent: any of the four forms of RFC 9112, 3.2
 	proto  string // HTTP/1.0 or HTTP/1.1

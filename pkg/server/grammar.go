@@ -8,6 +8,7 @@ const (
 	targetClass                   // request target: no space, no control character
 	valueClass                    // field value, chunk extension: text, space and tab
 	hostClass                     // Host: name, address, port (RFC 3986, 3.2)
+	plainClass                    // printable ASCII
 )
 
 // classes says to which sets a byte belongs.
@@ -23,6 +24,9 @@ var classes = func() (t [256]class) {
 		}
 		if c > ' ' && c != 0x7f {
 			t[c] |= targetClass
+		}
+		if c >= ' ' && c <= '~' {
+			t[c] |= plainClass
 		}
 		if c >= ' ' && c != 0x7f || c == '\t' {
 			t[c] |= valueClass

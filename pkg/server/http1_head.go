@@ -15,9 +15,10 @@ const fewFields = 32
 // its method to the empty line. What it finds shares its memory.
 func (x *http1Exchange) parseHead(text string) {
 	r := &x.asked
-	r.method, text, _ = strings.Cut(text, " ")
-	r.target, text, _ = strings.Cut(text, " ")
-	r.proto, text, _ = strings.Cut(text, "\r\n")
+	r.line, text, _ = strings.Cut(text, "\r\n")
+	at := strings.LastIndexByte(r.line, ' ')
+	r.line, r.proto = r.line[:at], r.line[at+1:]
+	r.method, r.target, _ = strings.Cut(r.line, " ")
 	r.host, r.header = "", r.header[:0]
 	x.old = r.proto == "HTTP/1.0"
 	x.expects, x.keep = false, !x.old

@@ -25,6 +25,13 @@ func (i *informer) inform(status int, h psgi.Header) {
 	i.x.inform(status, h)
 }
 
+// open lets informational responses go to x.
+func (i *informer) open(x exchange) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.x = x
+}
+
 // close returns when no informational response can be sent any more.
 func (i *informer) close() {
 	i.mu.Lock()

@@ -13,13 +13,13 @@ import (
 	"github.com/thralld/thralld/pkg/psgi"
 )
 
-// task is one request on its way through the server.
+// task is one request on its way through the server. Tasks are used again.
 type task struct {
-	set      *settings // those in force when it began
-	x        exchange
-	id       string
-	start    time.Time
-	informer informer
+	set     *settings // those in force when it began
+	x       exchange
+	id      string
+	start   time.Time
+	counted counted // x, if there is an access log
 
 	unread bool // the body, or a part of it, is still to come
 	begun  bool // the response's head is out
@@ -27,6 +27,44 @@ type task struct {
 	status int
 
 	worker, generation int // who answered; zero while nobody has
+
+	// What the app gets. While it is lent, the app's side may still look at it.
+	lent     bool
+	req      psgi.Request
+	buf      []byte // of the body
+	informer informer
+}
+
+var tasks = sync.Pool{New: func() any {
+	t := new(task)
+	t.req.Inform = t.informer.inform
+	return t
+}}
+
+// newTask returns the task for a request that has arrived on x.
+func (s *Server) newTask(set *settings, x exchange) *task {
+	t, _ := tasks.Get().(*task)
+	t.set, t.x, t.id, t.start = set, x, s.ids.next(), time.Now()
+	t.unread = x.request().length != 0
+	t.informer.open(x)
+	if set.access != nil {
+		t.counted = counted{exchange: x}
+		t.x = &t.counted
+	}
+	return t
+}
+
+// free gives a task that has ended to the next request.
+func (t *task) free() {
+	if t.lent {
+		return
+	}
+	env, buf, inform := t.req.Env, t.buf, t.req.Inform
+	env.Reset()
+	t.set, t.x, t.counted = nil, nil, counted{}
+	t.begun, t.failed, t.status, t.worker, t.generation = false, false, 0, 0, 0
+	t.req, t.buf = psgi.Request{Env: env, Inform: inform}, buf
+	tasks.Put(t)
 }
 
 // fields returns what a log line says about the task.
@@ -44,9 +82,14 @@ func (t *task) fields() []zap.Field {
 // serve answers one request by the settings in force when it began. It returns false when the connection must be cut: the
 // response is not whole, or there is nobody to read it.
 func (s *Server) serve(ctx context.Context, set *settings, x exchange) bool {
-	t := &task{set: set, x: x, id: s.ids.next(), start: time.Now(), unread: x.request().length != 0}
-	defer set.access.watch(t)()
-	t.informer.x = t.x
+	t := s.newTask(set, x)
+	whole := t.serve(ctx)
+	set.access.note(t)
+	t.free()
+	return whole
+}
+
+func (t *task) serve(ctx context.Context) bool {
 	err := t.attempt(ctx)
 	t.informer.close()
 	t.report(err)
@@ -78,38 +121,25 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, _ := parcels.Get().(*parcel)
-	b, err := t.set.receiver.receive(t.x, &p.buf)
+	b, err := t.set.receiver.receive(t.x, &t.buf)
 	if err != nil {
 		return err
 	}
 	defer b.discard()
 	t.unread = false
 
-	p.req = psgi.Request{
-		ID: t.id, Line: requestLine(r.method, at.uri), Env: p.req.Env,
-		Body: b.inline, SpoolFile: b.file, Inform: t.informer.inform,
-	}
-	p.req.Env.Reset()
-	environ(&p.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
-	resp, err := t.set.App.Call(ctx, &p.req)
+	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
+	t.req.Body, t.req.SpoolFile = b.inline, b.file
+	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	t.lent = true
+	resp, err := t.set.App.Call(ctx, &t.req)
 	if err != nil {
-		return gone(ctx, err) // p is not used again: the call may not have let go of it
+		return gone(ctx, err) // and the app's side may not have let go of the request
 	}
-	if err := t.respond(ctx, resp); err != nil {
-		return err
-	}
-	parcels.Put(p)
-	return nil
+	err = t.respond(ctx, resp)
+	t.lent = err != nil
+	return err
 }
-
-// parcel is what a request is packed in for the app; they are used again.
-type parcel struct {
-	req psgi.Request
-	buf []byte
-}
-
-var parcels = sync.Pool{New: func() any { return new(parcel) }}
 
 // report logs how a task ended.
 func (t *task) report(err error) {

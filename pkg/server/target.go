@@ -120,10 +120,13 @@ func unescape(s string) (string, bool) {
 // requestLine is the method and the path of a request, for people: without the query,
 // where secrets are, and no longer than a line of a table. What is not plain ASCII in
 // it is a question mark.
-func requestLine(method, uri string) string {
+func requestLine(r *request, uri string) string {
 	const longest = 200
 	path, _, _ := strings.Cut(uri, "?")
-	method = method[:min(len(method), longest-1)]
+	if n := len(r.method) + 1 + len(path); n <= longest && n <= len(r.line) && r.line[len(r.method)+1:n] == path && within(path, plainClass) {
+		return r.line[:n] // as the client wrote it: no copy
+	}
+	method := r.method[:min(len(r.method), longest-1)]
 	path = path[:min(len(path), longest-1-len(method))]
 	return method + " " + strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
