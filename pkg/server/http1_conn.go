@@ -8,14 +8,10 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-)
-
-const (
-	// readSize is the buffer of a connection that a request arrives on.
-	readSize = 4 << 10
 )
 
 // http1Conn is a connection of the engine http1.
@@ -36,17 +32,19 @@ type http1Conn struct {
 	deadlines deadlines
 	watch     watch
 	x         http1Exchange
+
+	raw     syscall.RawConn // the socket; nil if there is none
+	tryRead func(fd uintptr) bool
+	got     int // what tryRead has read
+	failed  error
 }
 
-// The buffers that connections use while something is in them.
-var (
-	readBuffers  = sync.Pool{New: func() any { return new([readSize]byte) }}
-	writeBuffers = sync.Pool{New: func() any { return new([gather]byte) }}
-)
+var writeBuffers = sync.Pool{New: func() any { return new([gather]byte) }}
 
 // run serves the connection to its end.
 func (c *http1Conn) run() {
 	defer c.finish()
+	c.prepare()
 	defer func() {
 		if r := recover(); r != nil {
 			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
@@ -111,8 +109,7 @@ func (c *http1Conn) readHead() error {
 			return nil
 		}
 		before = append(before, head...)
-		c.pos, c.end = 0, 0
-
+		c.letGo()
 		if !begun {
 			begun, until = c.guard.midHead(), c.patience()
 		}
@@ -163,20 +160,11 @@ func (c *http1Conn) scanHead() []byte {
 // fill waits for something from the client and reads it into the free part of the
 // buffer.
 func (c *http1Conn) fill() error {
-	if c.buf == nil {
-		c.take()
-	}
-	n, err := c.receive(c.buf[c.end:])
-	c.end += n
-	if n > 0 {
+	n, err := c.receive(nil)
+	if c.end += n; n > 0 {
 		return nil
 	}
 	return err
-}
-
-func (c *http1Conn) take() {
-	array, _ := readBuffers.Get().(*[readSize]byte)
-	c.buf = array[:]
 }
 
 // outgoing returns an empty buffer for a response.
@@ -194,10 +182,7 @@ func (c *http1Conn) release() {
 		writeBuffers.Put((*[gather]byte)(c.x.out[:gather]))
 	}
 	c.x.out = nil
-	if c.buf != nil && c.pos == c.end {
-		readBuffers.Put((*[readSize]byte)(c.buf))
-		c.buf, c.pos, c.end = nil, 0, 0
-	}
+	c.letGo()
 }
 
 // exchange has the request that has been read served. It returns false if the

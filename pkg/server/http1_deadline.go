@@ -58,14 +58,14 @@ func (c *http1Conn) closeWaiting() {
 	}
 }
 
-// receive reads from the client. Once the server stops it fails on a connection that
-// carries no request.
+// receive reads from the client into p, or into the free part of the connection's buffer
+// if p is nil. Once the server stops it fails on a connection that carries no request.
 func (c *http1Conn) receive(p []byte) (int, error) {
 	for {
 		if c.engine.closing.Load() && c.idle() && !c.hasInput() {
 			return 0, net.ErrClosed
 		}
-		n, err := c.Read(p)
+		n, err := c.readInto(p)
 		d := &c.deadlines
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !d.until.IsZero() && !time.Now().Before(d.until) {
 			return n, err

@@ -104,7 +104,7 @@ func (x *http1Exchange) buffered(p []byte) (n int, err error) {
 			return n, err
 		}
 	}
-	c.pos, c.end = 0, 0
+	c.letGo()
 	return 0, nil
 }
 

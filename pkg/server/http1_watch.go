@@ -28,7 +28,7 @@ func (w *watch) start(c *http1Conn) {
 	if c.pos < c.end {
 		return // the next request is there already
 	}
-	c.pos, c.end = 0, 0
+	c.letGo()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = true
@@ -71,10 +71,7 @@ func (w *watch) run(c *http1Conn) {
 	w.mu.Unlock()
 
 	defer close(done)
-	if c.buf == nil {
-		c.take()
-	}
-	n, err := c.Read(c.buf[c.end:])
+	n, err := c.readInto(nil)
 	if c.end += n; n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.cancel()
 	}
