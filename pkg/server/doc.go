@@ -5,10 +5,10 @@
 //
 // A listener accepts a connection and wraps it in a guard, which follows the
 // framing of what the client sends byte by byte and lets through only what every
-// HTTP implementation reads in the same way. An engine, which is net/http today,
-// reads a request from it and hands over an exchange: what the client asked, its
-// body still on the wire, and the means to answer. From there on nothing knows
-// which engine it was. The target is resolved against the mount point; the body
+// HTTP implementation reads in the same way. An engine, our own or net/http, reads a
+// request from it and hands over an exchange: what the client asked, its body still
+// on the wire, and the means to answer. From there on nothing knows which engine it
+// was. The target is resolved against the mount point; the body
 // is read whole, into memory or into a spool file, so that a slow client holds
 // no worker; the environment is built; the app is called; the answer is planned
 // as a value, every breach of the PSGI contract named before its first byte is
@@ -22,6 +22,9 @@
 //     then put in force by one step that cannot fail
 //   - exchange: one request and its answer, as an engine carries them
 //   - guard: the strict reader of HTTP/1 framing under an engine
+//   - engine: what speaks HTTP/1 on connections; there are two, which answer alike
+//   - roster: an engine's listeners and connections, and how they end
+//   - watch: what notices that a client leaves while its request is run
 //   - refusal: an answer of the server's own; one table says which error gets
 //     which status
 //   - cut: close a connection in such a way that the client can tell that its
