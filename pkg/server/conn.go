@@ -22,8 +22,8 @@ const (
 	// client to read it: closing earlier, with bytes of its own still on the
 	// way, makes its kernel throw the refusal away.
 	linger = 500 * time.Millisecond
-	// headGrace is how long a head that has begun to arrive is waited for when the
-	// server stops.
+	// headGrace is how long a head that has begun to arrive, or the first one on a
+	// connection that has just been accepted, is waited for when the server stops.
 	headGrace = time.Second
 	// informPatience bounds what an informational response may wait for a client.
 	informPatience = time.Second
@@ -41,6 +41,7 @@ type conn struct {
 	net.Conn
 	settings func() *settings // those in force
 	forget   func(*conn)      // called once it is closed
+	accepted time.Time
 
 	// These are touched only by Read, which net/http never calls twice at once.
 	guard   guard
@@ -49,8 +50,8 @@ type conn struct {
 	headEnd time.Time // when the head that has begun must be there; zero is never
 
 	patience time.Duration // for one write; zero is no limit
-	served   int           // requests handed to the server
 
+	served  atomic.Int32 // requests handed to the server
 	open    atomic.Int32 // requests whose head has been read and which are not yet answered
 	running atomic.Bool  // a request is with the server: writes are its response
 	phase   atomic.Int32 // waiting, engaged or closed
@@ -119,7 +120,7 @@ func (c *conn) await() {
 			c.timed, c.headEnd = true, after(set.Timeout)
 		}
 		until = c.headEnd
-	case c.served > 0:
+	case c.served.Load() > 0:
 		until = after(set.KeepaliveTimeout)
 	default:
 		until = after(set.Timeout)
@@ -226,11 +227,17 @@ func (c *conn) answered() {
 }
 
 // closeWaiting closes the connection if it carries no request, not even one that
-// the kernel has and Read has not.
+// the kernel has and Read has not, and if none is certain to come: a client that has
+// only just connected is about to send one, and would not know what became of it.
 func (c *conn) closeWaiting() {
-	if !c.hasInput() && c.phase.CompareAndSwap(waiting, closed) {
+	if !c.isFresh() && !c.hasInput() && c.phase.CompareAndSwap(waiting, closed) {
 		_ = c.end()
 	}
+}
+
+// isFresh reports whether the client has had no time yet to send its first request.
+func (c *conn) isFresh() bool {
+	return c.served.Load() == 0 && time.Since(c.accepted) < headGrace
 }
 
 // closeHeadless closes the connection if it has no more than a part of a head.

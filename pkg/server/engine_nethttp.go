@@ -100,12 +100,12 @@ func (l guarded) Accept() (net.Conn, error) {
 }
 
 func (e *netHTTP) guard(inner net.Conn) *conn {
-	c := &conn{Conn: inner, settings: e.server.settings.Load, forget: e.forget}
+	c := &conn{Conn: inner, settings: e.server.settings.Load, forget: e.forget, accepted: time.Now()}
 	e.mu.Lock()
 	e.conns[c] = struct{}{}
 	e.mu.Unlock()
 	if e.closing.Load() {
-		c.closeWaiting()
+		time.AfterFunc(headGrace, c.closeHeadless)
 	}
 	return c
 }
@@ -188,7 +188,7 @@ func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	set := e.server.settings.Load()
 	c.running.Store(true)
-	c.served++
+	c.served.Add(1)
 	c.patience = set.Timeout
 	x := &httpExchange{w: w, r: r, c: c, set: set, closing: &e.closing, asked: requestOf(r, c)}
 	if e.server.serve(r.Context(), set, x) {
@@ -287,7 +287,7 @@ func (x *httpExchange) begin(h head) {
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	if h.last || x.closing.Load() || x.set.MaxKeepaliveReqs > 0 && x.c.served >= x.set.MaxKeepaliveReqs {
+	if h.last || x.closing.Load() || x.set.MaxKeepaliveReqs > 0 && int(x.c.served.Load()) >= x.set.MaxKeepaliveReqs {
 		to.Set("Connection", "close")
 	}
 	if x.asked.length != 0 && !x.whole {
