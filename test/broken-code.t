@@ -222,8 +222,8 @@ subtest 'rolled back is to what ran whole, not to a reload that was under way' =
     is $other->reload_by_hup->{msg}, 'reloaded', 'the roll takes its time';
     my $before = $other->status;
 
-    # The second one has not come far when the third comes, however long that takes.
-    my @slowly = (env => 'second', spawn_interval => '60s');
+    # So slow that the second one is under way when the third has its first worker, which waits as well.
+    my @slowly = (env => 'second', spawn_interval => '3s');
     $other->configure(%first, @slowly, listen => ['127.0.0.1:0', './second.sock']);
     $other->next_event(sub { $other->hup }, sub { $_[0]{msg} eq 'rolling' });
     $other->configure(%first, app => 'dying.psgi', listen => ['127.0.0.1:0', './third.sock']);
