@@ -6,6 +6,7 @@ use lib 'test/lib';
 use Connection;
 use Deployment;
 use Load;
+use POSIX ();
 use Test::More;
 
 # good is an app that answers by its version and its process.
@@ -21,8 +22,18 @@ sub pids {
 
 my $DYING = <<'APP';
 use POSIX ();
-use Time::HiRes qw(ualarm);
-$SIG{ALRM} = sub { print {*STDERR} "the license has expired\n"; POSIX::_exit(9) };
+use Time::HiRes qw(alarm setitimer ITIMER_REAL);
+sub expire { print {*STDERR} "the license has expired\n"; POSIX::_exit(9) }
+APP
+
+# The first worker of it is ready, and dies when there is the file "die". All others load until then, and die.
+my $DYING_LATER = $DYING . <<'APP';
+if (!rmdir 'one') {
+    select undef, undef, undef, 0.01 until -e 'die';
+    expire();
+}
+$SIG{ALRM} = sub { expire() if -e 'die' };
+setitimer(ITIMER_REAL, 0.01, 0.01);
 APP
 
 my @broken = (
@@ -60,7 +71,7 @@ my @broken = (
     },
     {
         name   => 'code that dies within probation',
-        app    => $DYING . "ualarm 1_000_000;\n" . good(2),
+        app    => $DYING . "\$SIG{ALRM} = \\&expire;\nalarm 1;\n" . good(2),
         reason => qr/app[.]psgi: its process exited with status 9 .* after it was born; .*the license has expired/s,
     },
     {
@@ -76,6 +87,30 @@ my @broken = (
         reason => qr/app[.]psgi did not finish loading within 700ms \(start_timeout\)/,
     },
 );
+
+# dies reloads to an app whose workers die when the roll has begun, and returns what thralld reload does.
+sub dies {
+    my ($deployment, $app) = @_;
+    my $folder = $deployment->folder;
+    $deployment->write('dying.psgi', $DYING_LATER . $app);
+    unlink "$folder/die";
+    mkdir "$folder/one" or die "mkdir: $!\n";
+    my ($pid, $from);
+    $deployment->next_event(
+        sub {
+            $pid = open($from, '-|') // die "fork: $!\n";
+            return if $pid;
+            my ($exit, $output) = $deployment->reload;
+            syswrite STDOUT, "$exit\n$output";
+            POSIX::_exit(0);
+        },
+        sub { $_[0]{msg} eq 'rolling' }
+    );
+    $deployment->write('die', q{});
+    my ($exit, @output) = readline $from;
+    close $from or die "thralld reload: $?\n";
+    return 0 + $exit, join q{}, @output;
+}
 
 # Workers that come anew would load what is broken: none is to reach its limit.
 my %toml = (workers => 2, keepalive_timeout => '60s', max_reqs_per_child => 0);
@@ -122,16 +157,14 @@ subtest 'the next reload to good code works' => sub {
 # lost in a roll, another one can then be started of the code of before.
 subtest 'code whose workers die after probation is rolled back' => sub {
     my %rolling = (%toml, probation => 0, spawn_interval => '300ms');
-    $daemon->write('good.psgi',  good(3));
-    $daemon->write('dying.psgi', $DYING . "ualarm 50_000;\n" . good(4));
+    $daemon->write('good.psgi', good(3));
     $daemon->configure(%rolling, app => 'good.psgi');
     is [$daemon->reload]->[0], 0, 'the roll takes its time';
     my $before = $daemon->status;
     my $with   = Load->new($daemon, asking => 2);
 
-    # Meanwhile the roll waits for spawn_interval: it has not ended when the workers die.
     $daemon->configure(%rolling, app => 'dying.psgi');
-    my ($exit, $output) = $daemon->reload;
+    my ($exit, $output) = dies($daemon, good(4));
     is $exit, 1, 'thralld reload says that it failed';
     like $output,
         qr/could not keep its workers alive and was rolled back to generation $before->{target}: .*the license has expired/s,
@@ -189,11 +222,12 @@ subtest 'rolled back is to what ran whole, not to a reload that was under way' =
     is $other->reload_by_hup->{msg}, 'reloaded', 'the roll takes its time';
     my $before = $other->status;
 
-    $other->configure(%first, env => 'second', listen => ['127.0.0.1:0', './second.sock']);
+    # So slow that the second one is under way when the third has its first worker, which waits as well.
+    my @slowly = (env => 'second', spawn_interval => '3s');
+    $other->configure(%first, @slowly, listen => ['127.0.0.1:0', './second.sock']);
     $other->next_event(sub { $other->hup }, sub { $_[0]{msg} eq 'rolling' });
     $other->configure(%first, app => 'dying.psgi', listen => ['127.0.0.1:0', './third.sock']);
-    $other->write('dying.psgi', $DYING . "ualarm 50_000;\n" . good(3));
-    my ($exit, $output) = $other->reload;
+    my ($exit, $output) = dies($other, good(3));
     is $exit, 1, 'the third one fails';
     like $output, qr/rolled back to generation $before->{target}:/, 'the first one is restored';
     is_deeply $other->status->{listeners}, $before->{listeners}, 'with its listeners';

@@ -151,6 +151,8 @@ subtest 'a client that leaves takes nothing from the others' => sub {
     is $busy->response->{body}, 'waited', 'the one that all waited for';
     my @bodies = map { $others[$_]->response->{body} } grep { !($_ % 2) } 0 .. $#others;
     is_deeply \@bodies, [('hello') x 15], 'those who stayed';
+    all_is_well();
+    noted('asked for /hello?last') if asking('/hello?last')->response;    # behind all that the worker has noted
     my $asked = () = $daemon->log_text =~ /asked for .hello.crowd-/g;
     is $asked, 15, 'and nobody else was served';
 };

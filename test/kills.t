@@ -5,19 +5,21 @@ use warnings;
 use lib 'test/lib';
 use Cwd qw(abs_path);
 use Gate;
+use Fcntl qw(O_RDWR);
 use POSIX qw(mkfifo);
 use Folder;
 use Site;
 use Test::More;
 use Visitors;
 
-# Holds a request at the gate that it names, and a worker that loads at the fifo "hold", while there is one.
+# Holds a request at the gate that it names, and a worker that loads at the fifo "hold", while there is one,
+# unless it finds the folder "one": the first to remove that may go on.
 my $app = sprintf <<'END', abs_path('test/lib');
 use lib '%s';
 use Gate;
-if (open my $hold, '<', "$ENV{SITE_FOLDER}/hold") {
+if (-e "$ENV{SITE_FOLDER}/hold" && !rmdir "$ENV{SITE_FOLDER}/one") {
     print {*STDERR} "held while loading\n";
-    readline $hold;
+    readline $hold if open my $hold, '<', "$ENV{SITE_FOLDER}/hold";
 }
 sub {
     my ($env) = @_;
@@ -92,6 +94,22 @@ sub first_worker {
     return map { $_->{pid} } grep { $_->{generation} == $generation } @{$status->{worker_list}};
 }
 
+# hold has all workers held that load from now on, but so many; let_go lets them go on.
+sub hold {
+    my ($site, $but) = @_;
+    mkdir $site->path('one') or die "mkdir: $!\n" if $but;
+    mkfifo $site->path('hold'), oct 600 or die "mkfifo: $!\n";
+    return;
+}
+
+sub let_go {
+    my ($site) = @_;
+    sysopen my $hold, $site->path('hold'), O_RDWR or die "open the fifo: $!\n";
+    $site->remove('hold');
+    close $hold or die "close the fifo: $!\n";
+    return;
+}
+
 # in_a_roll begins a slow roll.
 my @SLOWLY = qw(--workers=3 --spawn-interval=0.3 --probation=0);
 
@@ -104,9 +122,10 @@ sub in_a_roll {
 
 sub is_rolled {
     my ($site) = @_;
-    ok $site->daemon->wait_for_log(qr/"msg":"rolled"/), 'the roll comes to its end';
+    ok $site->daemon->wait_for_log(qr/"msg":"reloaded"/), 'the roll comes to its end';
     my $status = $site->wait_for_status(sub {
-        3 == grep { $_->{state} eq 'ready' } @{$_[0]{worker_list}};
+        my @list = @{$_[0]{worker_list}};
+        return @list == 3 && 3 == grep { $_->{state} eq 'ready' } @list;    # an old one may need a moment to end
     });
     is_deeply [map { "$_->{generation} $_->{state}" } @{$status->{worker_list}}], [('2 ready') x 3],
         'with all workers new';
@@ -139,16 +158,17 @@ subtest 'a busy worker is killed' => sub {
 subtest 'a worker that loads is killed' => sub {
     my $site     = site('--workers=2');
     my $visitors = Visitors->new($site->daemon);
-    mkfifo $site->path('hold'), oct 600 or die "mkfifo: $!\n";
+    hold($site);
     my ($other) = $site->pids;
     kill TERM => $other;
     $site->exited($other);
+    $site->daemon->wait_for_log(qr/held while loading/);
     my $status = $site->wait_for_status(sub {
         grep { $_->{state} eq 'booting' && $_->{pid} } @{$_[0]{worker_list}};
     });
     my ($booting) = map { $_->{pid} } grep { $_->{state} eq 'booting' } @{$status->{worker_list}};
-    $site->remove('hold');
     kill KILL => $booting;
+    let_go($site);
     my $event = $site->exited($booting);
     is_deeply [@{$event}{qw(cause status)}], ['failed to boot', 'killed by signal 9 (SIGKILL)'], 'the daemon knows';
     wait_for_workers($site, 2);
@@ -170,8 +190,10 @@ subtest 'the template is killed' => sub {
 subtest 'the template and every worker are killed' => sub {
     my $site     = site('--workers=3');
     my $visitors = Visitors->new($site->daemon);
-    my @all      = ($site->template, $site->pids);
+    my ($template, @workers) = ($site->template, $site->pids);
+    my @all = ($template, @workers);
     kill KILL => @all;
+    $site->exited($_) for @workers;
     my @now = wait_for_workers($site, 3);
     is_deeply [
         grep {
@@ -238,16 +260,17 @@ subtest 'in a roll: the busy worker of the old code is killed' => sub {
 subtest 'in a roll: a worker of the new code is killed while it loads' => sub {
     my $site     = site(@SLOWLY);
     my $visitors = Visitors->new($site->daemon);
+    hold($site, 1);
     in_a_roll($site);
     first_worker($site, 2);
-    mkfifo $site->path('hold'), oct 600 or die "mkfifo: $!\n";
+    $site->daemon->wait_for_log(qr/held while loading/);
     my $status = $site->wait_for_status(sub {
         grep { $_->{state} eq 'booting' && $_->{pid} } @{$_[0]{worker_list}};
     });
     my ($booting) = map { $_->{pid} } grep { $_->{state} eq 'booting' } @{$status->{worker_list}};
-    $site->remove('hold');
     kill KILL => $booting;
     $site->exited($booting);
+    let_go($site);
     is_rolled($site);
     is_unnoticed($visitors);
 };
@@ -255,11 +278,14 @@ subtest 'in a roll: a worker of the new code is killed while it loads' => sub {
 subtest 'in a roll: both templates are killed' => sub {
     my $site     = site(@SLOWLY);
     my $visitors = Visitors->new($site->daemon);
+    hold($site, 1);
     in_a_roll($site);
     first_worker($site, 2);
+    $site->daemon->wait_for_log(qr/held while loading/);    # so that the roll is in its middle
     my @templates = grep { $_ } map { $_->{template_pid} } @{$site->status->{generations}};
     is @templates, 2, 'each generation has one';
     kill KILL => @templates;
+    let_go($site);
     is_rolled($site);
     is_unnoticed($visitors);
 };
@@ -267,11 +293,14 @@ subtest 'in a roll: both templates are killed' => sub {
 subtest 'in a roll: all are killed at once' => sub {
     my $site     = site(@SLOWLY);
     my $visitors = Visitors->new($site->daemon);
+    hold($site, 1);
     in_a_roll($site);
     first_worker($site, 2);
+    $site->daemon->wait_for_log(qr/held while loading/);
     my $status  = $site->status;
     my @workers = map { $_->{pid} } @{$status->{worker_list}};
     kill KILL => grep { $_ } (map { $_->{template_pid} } @{$status->{generations}}), @workers;
+    let_go($site);
     is_rolled($site);
     is_noticed_by_few($visitors, scalar @workers);
 };

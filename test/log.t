@@ -26,21 +26,30 @@ sub id_of {
     return $response->{fields}{'x-id'}[0];
 }
 
+# is_of is whether an event is a line that the app printed for that request.
+sub is_of {
+    my ($event, $id) = @_;
+    return ($event->{request_id} // q{}) eq $id && ($event->{logger} // q{}) eq 'app';
+}
+
+# lines_of are the lines of a request, once the last of them is there: an answer and what the worker printed
+# before it come by different ways.
 sub lines_of {
-    my ($id) = @_;
-    return map { $_->{msg} }
-        grep { ($_->{request_id} // q{}) eq $id && ($_->{logger} // q{}) eq 'app' } $daemon->log_events;
+    my ($id, $last) = @_;
+    $daemon->wait_for_log(sub { is_of($_[0], $id) && $_[0]{msg} =~ $last });
+    return map { $_->{msg} } grep { is_of($_, $id) } $daemon->log_events;
 }
 
 subtest 'psgi.errors prints, and returns true' => sub {
     my $id = id_of('/errors', 'true');
-    is_deeply [lines_of($id)], ['by print, of two', 'by printf', 'with-separators!', 'by the builtin!'],
+    is_deeply [lines_of($id, qr/\Aby the builtin/)],
+        ['by print, of two', 'by printf', 'with-separators!', 'by the builtin!'],
         'line by line, with its request';
 };
 
 subtest 'STDERR is cut in lines, whatever is printed at once' => sub {
     my $id    = id_of('/stderr');
-    my @lines = lines_of($id);
+    my @lines = lines_of($id, qr/\Aby a program\z/);
     is_deeply [@lines[0 .. 3]], ['by warn', 'in pieces', 'two lines', 'at once'], 'lines';
     is $lines[5],                                    "tab\tand \e[1mcolour", 'other characters are kept';
     is scalar(grep { $_ eq 'by a program' } @lines), 1,                      'what a program prints is there, too';
@@ -61,8 +70,10 @@ subtest 'a line is logged when it is whole, not when its request is over' => sub
 };
 
 subtest 'a line without end is cut, and nothing of it is lost' => sub {
-    my $id    = id_of('/long');
-    my @lines = lines_of($id);
+    my $id   = id_of('/long');
+    my $left = 100_000;
+    $daemon->wait_for_log(sub { is_of($_[0], $id) && ($left -= length $_[0]{msg}) <= 0 });
+    my @lines = lines_of($id, qr//);
     is join(q{}, @lines), 'x' x 100_000, 'all of it';
     cmp_ok @lines, '>', 1, 'in several events';
 };
@@ -72,7 +83,7 @@ subtest 'requests at the same time are told apart' => sub {
     my @wrong;
     for my $number (1 .. 20) {
         my $response = shift(@clients)->response;
-        my @lines    = lines_of($response->{fields}{'x-id'}[0]);
+        my @lines    = lines_of($response->{fields}{'x-id'}[0], qr/\Aline 50 /);
         push @wrong, $number if "@lines" ne join q{ }, map { "line $_ of $number" } 1 .. 50;
     }
     is_deeply \@wrong, [], 'each has its own lines, all of them, in order';
@@ -80,7 +91,8 @@ subtest 'requests at the same time are told apart' => sub {
 
 subtest 'a request that prints nothing has nothing in the log' => sub {
     my $id = id_of('/quiet');
-    is_deeply [lines_of($id)], [], 'not a line';
+    lines_of(id_of('/errors', 'true'), qr/\Aby the builtin/) for 1 .. 2;    # what came before is there, too
+    is_deeply [grep { is_of($_, $id) } $daemon->log_events], [], 'not a line';
 };
 
 subtest 'an app may redirect STDERR for a while' => sub {

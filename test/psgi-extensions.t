@@ -44,7 +44,7 @@ subtest 'a request waits for a worker that cleans up, when there is no other' =>
     $next->get('/');
     $gate->open;
     is $next->response->{status}, 200, 'then it is served';
-    like $daemon->log_text, qr/noted: cleaned up after 2/, 'after the handler';
+    ok $daemon->wait_for_log(qr/noted: cleaned up after 2/), 'after the handler';
 };
 
 my $daemon = Daemon->new(args => ['--workers=1', '--log-level=debug', $app]);

@@ -37,9 +37,12 @@ sub field {
     return join '|', @{$response->{fields}{$name} // []};
 }
 
+# times_logged counts lines. The worker's last one is there when all others are.
 sub times_logged {
     my ($wanted) = @_;
-    get('/text');    # what was logged before that answer is there when it is
+    state $asked = 0;
+    get('/mark?' . ++$asked);
+    $daemon->wait_for_log(sub { $_[0]{msg} eq "mark $asked" });
     return scalar grep { $_ =~ $wanted } $daemon->log_lines;
 }
 

@@ -80,6 +80,7 @@ subtest 'those that wait are served when a worker is free, each once' => sub {
     my @clients = map { asking($daemon, "/task?$_") } 1 .. 30;
     $gate->open for @running;
     is_deeply [map { $_->response->{body} =~ s/ by .*//r } @clients], [1 .. 30], 'each has its own answer';
+    is $daemon->stop, 0, 'the daemon ends, and all that its workers printed is in the log';
     my @ran = map { $_->{msg} =~ /\Aran (\d+)\z/ } $daemon->log_events;
     is_deeply [sort { $a <=> $b } @ran], [1 .. 30], 'and was run once';
 };

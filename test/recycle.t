@@ -154,7 +154,7 @@ subtest 'one that has grown is replaced' => sub {
     is $site->exited($fat)->{limit}, 'memory', 'the log names the reason';
     my $event = $site->daemon->wait_for_log(qr/worker has grown too large/);
     is_deeply [@{$event}{qw(pid max_memory)}], [$fat, 60_000_000], 'which worker, and the limit';
-    cmp_ok $event->{memory}, '>', 100_000_000, 'and its size';
+    cmp_ok $event->{memory}, '>', 60_000_000, 'and its size';    # it may have been looked at while it grew
     my $slim = $site->body('/');
     isnt $slim,          $fat,  'another one serves';
     is $site->body('/'), $slim, 'and stays';

@@ -34,10 +34,10 @@ sub {
 };
 END
 
-my $LIMIT = 0.4;
+my $LIMIT = 2;
 
-# What a machine may be late by.
-my $LATE = 3;
+# What a machine may be late by. The app would hang without end.
+my $LATE = 20;
 
 sub site {
     my ($workers, @args) = @_;
@@ -82,13 +82,12 @@ subtest 'its client is told, and its worker is ended' => sub {
 
 subtest 'one that heeds no TERM is killed, and nobody waits for that' => sub {
     my $site   = site(1);
-    my $began  = time;
     my $client = $site->ask('/hang?deaf');
     $site->daemon->wait_for_log(sub { $_[0]{msg} eq 'hanging' });
     my $waiting = $site->ask('/pid');
     is $client->response->{status},  504, 'its client is told at once';
     is $waiting->response->{status}, 200, 'a request that waits behind it is run by another worker';
-    cmp_ok time - $began, '<', 5, 'while the first one still hangs';
+    is_deeply [$site->logged('worker exited')], [], 'while the first one still hangs';
     my (undef, $exited) = overran($site, 'GET /hang');
     is $exited->{status}, 'killed by signal 9 (SIGKILL)', 'five seconds after TERM it is killed';
 };

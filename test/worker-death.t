@@ -92,9 +92,9 @@ subtest 'requests that wait behind one that is lost are not lost' => sub {
     is $lost->response->{status}, 502, 'one is lost';
     my @bodies = map { $_->response->{body} } @waiting;
     is_deeply [map { s/ by \d+//r } @bodies], [1 .. 20], 'the others are served by the next worker';
-    my %ran;
-    $ran{$_->{msg}}++ for grep { $_->{msg} =~ /\Aran / } $daemon->log_events;
-    is_deeply [grep { $ran{$_} != 1 } keys %ran], [], 'each once';
+    is $daemon->stop, 0, 'the daemon ends, and all that its workers printed is in the log';
+    my @ran = map { $_->{msg} =~ /\Aran (\d+)\z/ } $daemon->log_events;
+    is_deeply [sort { $a <=> $b } @ran], [1 .. 20], 'each once';
 };
 
 subtest 'an idle one is replaced, and no client notices' => sub {
@@ -135,18 +135,23 @@ subtest 'kill -9 of all workers under load: 200 or 502, and never a wrong answer
             next if $client != $first;
 
             # One answer is there, so that others are being worked on.
-            kill KILL => map { $_->{pid} } grep { $_->{msg} eq 'worker ready' } $daemon->log_events;
+            my %alive;
+            for my $event ($daemon->log_events) {
+                $alive{$event->{pid}} = 1 if $event->{msg} eq 'worker ready';
+                delete $alive{$event->{pid}} if $event->{msg} eq 'worker exited';
+            }
+            kill KILL => keys %alive;
         }
     }
     is_deeply \@wrong,                                    [], 'every answer is whole and its own';
     is_deeply [grep { !/\A(?:200|502)\z/ } keys %status], [], 'the others are 502' or diag explain \%status;
+    is $daemon->stop, 0, 'it ends well after all that';
     my @lost = map { @{$_->{requests_lost} // []} } grep { $_->{msg} eq 'worker exited' } $daemon->log_events;
     is @lost, $status{502} // 0, 'as many as the log says were being run';
     cmp_ok scalar @lost, '<=', 4 * $workers, 'one for each worker at most';
     my %ran;
     $ran{$_->{msg}}++ for grep { $_->{msg} =~ /\Aran / } $daemon->log_events;
     is_deeply [grep { $ran{$_} > 1 } keys %ran], [], 'and no request was run twice';
-    is $daemon->stop, 0, 'it ends well after all that';
 };
 
 subtest 'the process that forks workers may die, too' => sub {
@@ -166,7 +171,7 @@ subtest 'the process that forks workers may die, too' => sub {
 subtest 'an app that cannot be loaded any more leaves the workers that are there alone' => sub {
     my $folder = File::Temp->newdir;
     my $daemon = Daemon->new(args => ['--workers=2', $app], env => {TEST_FORBIDDEN => "$folder/forbidden"});
-    $daemon->wait_for_log(sub { $_[0]{msg} eq 'worker ready' && $_[0]{worker} == 1 });
+    $daemon->wait_for_log(sub { $_[0]{msg} eq 'worker ready' && $_[0]{worker} == $_ }) for 0, 1;
     open my $forbidden, '>', "$folder/forbidden" or die "forbid: $!\n";
     close $forbidden or die "forbid: $!\n";
     kill KILL => $daemon->get('/pid')->{content};

@@ -99,7 +99,7 @@ func TestClientThatLeavesInTheMiddleIsForgotten(t *testing.T) {
 }
 
 func TestClientThatDoesNotReadHoldsUpNothing(t *testing.T) {
-	s := newSite(t, func(s *service) { s.silence = 30 * time.Millisecond })
+	s := newSite(t, func(s *service) { s.silence = time.Second })
 	c, err := net.Dial("unix", s.path)
 	if err != nil {
 		t.Fatal(err)

@@ -20,8 +20,8 @@ const (
 	// client to read it: closing earlier, with bytes of its own still on the
 	// way, makes its kernel throw the refusal away.
 	linger = 500 * time.Millisecond
-	// headGrace is how long a head that has begun to arrive is waited for when the
-	// server stops.
+	// headGrace is how long a head that has begun to arrive, or the first one on a
+	// connection that has just been accepted, is waited for when the server stops.
 	headGrace = time.Second
 	// informPatience bounds what an informational response may wait for a client.
 	informPatience = time.Second
@@ -46,7 +46,6 @@ type conn struct {
 	headEnd time.Time // when the head that has begun must be there; zero is never
 
 	patience time.Duration // for one write; zero is no limit
-	served   int           // requests handed to the server
 
 	running atomic.Bool // a request is with the server: writes are its response
 }
@@ -107,7 +106,7 @@ func (c *conn) await() {
 			c.timed, c.headEnd = true, after(set.Timeout)
 		}
 		until = c.headEnd
-	case c.served > 0:
+	case c.served.Load() > 0:
 		until = after(set.KeepaliveTimeout)
 	default:
 		until = after(set.Timeout)

@@ -192,6 +192,39 @@ func TestRequestThatHasBegunToArriveIsAnsweredInTheStop(t *testing.T) {
 	})
 }
 
+func TestClientThatHasJustConnectedIsAnsweredInTheStop(t *testing.T) {
+	inVirtualTime(t, echo, func(*Options) {}, func(s *site, c *client) {
+		synctest.Wait() // it is accepted
+		ended := make(chan error, 1)
+		go func() { ended <- s.server.Shutdown(context.Background()) }()
+		synctest.Wait() // the stop goes on until it can do no more
+		if !c.get("/").wantStatus(t, 200).Close {
+			t.Error("the end of the connection is not announced")
+		}
+		c.wantClosed()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStopWaitsNotLongForTheFirstRequestOfAConnection(t *testing.T) {
+	for _, test := range []struct{ connected, waited time.Duration }{{0, headGrace}, {headGrace, 0}} {
+		inVirtualTime(t, echo, func(o *Options) { o.Timeout = time.Hour }, func(s *site, c *client) {
+			synctest.Wait() // it is accepted
+			time.Sleep(test.connected)
+			begun := time.Now()
+			if err := s.server.Shutdown(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if waited := time.Since(begun); waited != test.waited {
+				t.Errorf("connected for %v: it took %v", test.connected, waited)
+			}
+			c.wantClosed()
+		})
+	}
+}
+
 func TestStopWaitsNotLongForTheRestOfAHead(t *testing.T) {
 	inVirtualTime(t, echo, func(o *Options) { o.Timeout = time.Hour }, func(s *site, c *client) {
 		c.get("/").wantStatus(t, 200)

@@ -26,7 +26,9 @@ type engine interface {
 // peer is a connection as the roster of an engine sees it.
 type peer interface {
 	// closeWaiting closes the connection if it carries no request, not even one
-	// that the kernel has and the engine has not.
+	// that the kernel has and the engine has not, and if none is certain to come: a
+	// client that has only just connected is about to send one, and would not know
+	// what became of it.
 	closeWaiting()
 	// closeHeadless closes the connection if it has no more than a part of a head.
 	closeHeadless()
@@ -77,7 +79,7 @@ func (r *roster) enter(c peer) {
 	r.peers[c] = struct{}{}
 	r.mu.Unlock()
 	if r.closing.Load() {
-		c.closeWaiting()
+		time.AfterFunc(headGrace, c.closeHeadless)
 	}
 }
 
@@ -98,8 +100,8 @@ func (r *roster) eachPeer(f func(peer)) {
 	}
 }
 
-// shutdown closes the listeners and the connections that carry no request, gives a
-// head that has begun to arrive a moment, and waits for the rest. When ctx is done it
+// shutdown closes the listeners and the connections that carry no request, gives a head
+// that has begun to arrive or is certain to come a moment, and waits for the rest. When ctx is done it
 // calls cut, which has to end what is left, and returns the error of ctx.
 func (r *roster) shutdown(ctx context.Context, cut func()) error {
 	r.stopAccepting()
@@ -149,8 +151,10 @@ type link struct {
 	net.Conn
 	settings func() *settings // those in force
 	leave    func()           // called once, when it is closed
-	phase    atomic.Int32     // waiting, engaged or closed
-	open     atomic.Int32     // requests whose head has been read and which are not yet answered
+	accepted time.Time
+	served   atomic.Int32 // requests handed to the server
+	open     atomic.Int32 // requests whose head has been read and which are not yet answered
+	phase    atomic.Int32 // waiting, engaged or closed
 }
 
 // engage notes that a request has begun. It returns false if the connection was
@@ -160,9 +164,14 @@ func (l *link) engage() bool {
 }
 
 func (l *link) closeWaiting() {
-	if !l.hasInput() && l.phase.CompareAndSwap(waiting, closed) {
+	if !l.isFresh() && !l.hasInput() && l.phase.CompareAndSwap(waiting, closed) {
 		_ = l.end()
 	}
+}
+
+// isFresh reports whether the client has had no time yet to send its first request.
+func (l *link) isFresh() bool {
+	return l.served.Load() == 0 && time.Since(l.accepted) < headGrace
 }
 
 func (l *link) closeHeadless() {

@@ -60,7 +60,7 @@ func passes(err error) bool {
 // accept starts to serve a connection.
 func (e *http1) accept(inner net.Conn) {
 	c := &http1Conn{
-		link:   link{Conn: inner, settings: e.server.settings.Load},
+		link:   link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now()},
 		engine: e,
 	}
 	c.x.asked.scheme = "http"

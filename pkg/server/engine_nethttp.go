@@ -82,7 +82,7 @@ func (l guarded) Accept() (net.Conn, error) {
 
 func (e *netHTTP) guard(inner net.Conn) *conn {
 	c := &conn{
-		link:      link{Conn: inner, settings: e.server.settings.Load},
+		link:      link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now()},
 		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
 	}
 	c.leave = func() { e.leave(c) }
@@ -121,7 +121,7 @@ func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	set := e.server.settings.Load()
 	c.running.Store(true)
-	c.served++
+	c.served.Add(1)
 	c.patience = set.Timeout
 	x := &httpExchange{w: w, r: r, c: c, set: set, closing: &e.closing, asked: requestOf(r, c)}
 	if e.server.serve(r.Context(), set, x) {
@@ -219,7 +219,7 @@ func (x *httpExchange) begin(h head) {
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	if h.last || x.closing.Load() || x.set.MaxKeepaliveReqs > 0 && x.c.served >= x.set.MaxKeepaliveReqs {
+	if h.last || x.closing.Load() || x.set.MaxKeepaliveReqs > 0 && int(x.c.served.Load()) >= x.set.MaxKeepaliveReqs {
 		to.Set("Connection", "close")
 	}
 	if x.asked.length != 0 && !x.whole {

@@ -200,14 +200,14 @@ func TestGoodRequestRunsToItsEndThoughTheNextIsHostile(t *testing.T) {
 }
 
 func TestSilenceInHeadIsAnsweredWith408(t *testing.T) {
-	s := serve(t, echo, func(o *Options) { o.Timeout = 30 * time.Millisecond })
+	s := serve(t, echo, func(o *Options) { o.Timeout = 300 * time.Millisecond })
 	c := s.dial().send("GET / HTTP/1.1\r\nHo")
 	c.reply("GET").wantStatus(t, 408)
 	c.wantClosed()
 }
 
 func TestSilenceInBodyIsAnsweredWith408(t *testing.T) {
-	s := serve(t, echo, func(o *Options) { o.Timeout = 30 * time.Millisecond })
+	s := serve(t, echo, func(o *Options) { o.Timeout = 300 * time.Millisecond })
 	c := s.dial().send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
 	c.reply("GET").wantStatus(t, 408)
 	c.wantClosed()

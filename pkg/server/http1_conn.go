@@ -28,7 +28,6 @@ type http1Conn struct {
 	guard     guard
 	buf       []byte // from the pool while there is something in it
 	pos, end  int    // buf[pos:end] has been read from the client, and not yet followed by the guard
-	served    int    // requests handed to the server
 	deadlines deadlines
 	watch     watch
 	x         http1Exchange
@@ -127,7 +126,7 @@ func (c *http1Conn) readHead() error {
 // that has begun, and one to begin it.
 func (c *http1Conn) patience() time.Time {
 	set := c.settings()
-	if c.served > 0 && !c.guard.midHead() {
+	if c.served.Load() > 0 && !c.guard.midHead() {
 		return after(set.KeepaliveTimeout)
 	}
 	return after(set.Timeout)
@@ -193,7 +192,7 @@ func (c *http1Conn) exchange() bool {
 		c.x.asked.endpoints = newEndpoints(c.LocalAddr(), c.RemoteAddr())
 	}
 	set := c.settings()
-	c.served++
+	c.served.Add(1)
 	x := &c.x
 	x.start(c, set)
 	whole := c.engine.server.serve(c.ctx, set, x)

@@ -62,7 +62,7 @@ func (c *http1Conn) closeWaiting() {
 // if p is nil. Once the server stops it fails on a connection that carries no request.
 func (c *http1Conn) receive(p []byte) (int, error) {
 	for {
-		if c.engine.closing.Load() && c.idle() && !c.hasInput() {
+		if c.engine.closing.Load() && c.idle() && !c.isFresh() && !c.hasInput() {
 			return 0, net.ErrClosed
 		}
 		n, err := c.readInto(p)

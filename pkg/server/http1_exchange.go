@@ -128,7 +128,7 @@ func (x *http1Exchange) inform(status int, h psgi.Header) {
 }
 
 func (x *http1Exchange) begin(h head) {
-	if h.last || x.unread || x.c.engine.closing.Load() || x.set.MaxKeepaliveReqs > 0 && x.c.served >= x.set.MaxKeepaliveReqs {
+	if h.last || x.unread || x.c.engine.closing.Load() || x.set.MaxKeepaliveReqs > 0 && int(x.c.served.Load()) >= x.set.MaxKeepaliveReqs {
 		x.keep = false
 	}
 	if h.body && h.length < 0 {

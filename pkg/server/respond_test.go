@@ -275,7 +275,7 @@ func TestClientThatDoesNotReadEndsTheResponse(t *testing.T) {
 	body.pieces = append(body.pieces, body.pieces[0], body.pieces[0])
 	pipe := newPipe() // has no buffer that would take the response
 	s := serveAt(t, pipe, always(func() *psgi.Response { return pieces(body) }),
-		func(o *Options) { o.Timeout = 50 * time.Millisecond })
+		func(o *Options) { o.Timeout = 300 * time.Millisecond })
 	s.over(pipe.dial()).send(getOne)
 	waitFor(t, "the body's end", body.ended)
 	s.logged("client left")

@@ -106,7 +106,8 @@ func (s *Server) Addresses() []string {
 // Shutdown stops accepting, closes the connections that carry no request at once,
 // the others with the end of their response, which announces it where it has not
 // begun, and returns nil when all have ended. A request that arrives before its
-// connection is closed is answered. If ctx ends first, it cuts the rest, and returns
+// connection is closed is answered; one that was accepted less than a second ago has
+// a second for its first one. If ctx ends first, it cuts the rest, and returns
 // ctx's error. A server that was shut down cannot serve again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()

@@ -152,7 +152,7 @@ func TestRequestThatOverrunsIsAnsweredAndItsWorkerEnded(t *testing.T) {
 	for name, path := range map[string]string{"before its answer": "/wait", "in the middle of its answer": "/stream"} {
 		t.Run(name, func(t *testing.T) {
 			c := startCrew(t, app, func(o *setup) {
-				o.settings.RequestTimeout, o.settings.Housekeeping = 300*time.Millisecond, 10*time.Millisecond
+				o.settings.RequestTimeout, o.settings.Housekeeping = time.Second, 10*time.Millisecond
 			})
 			c.rolled(c.first)
 			requests := c.traffic(1)
@@ -178,7 +178,7 @@ func TestRequestThatOverrunsIsAnsweredAndItsWorkerEnded(t *testing.T) {
 
 func TestRequestBehindOneThatOverrunsIsRunByAnotherWorker(t *testing.T) {
 	c := startCrew(t, app, func(o *setup) {
-		o.settings.Workers, o.settings.RequestTimeout = 1, 300*time.Millisecond
+		o.settings.Workers, o.settings.RequestTimeout = 1, time.Second
 	})
 	c.rolled(c.first)
 	first := c.pid()

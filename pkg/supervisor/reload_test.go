@@ -148,7 +148,7 @@ func TestNewerGenerationSupersedesARollThatIsUnderWay(t *testing.T) {
 	c := startCrew(t, version("one"), func(o *setup) { o.settings.Workers = 3 })
 	c.rolled(c.first)
 	requests := c.traffic(2)
-	c.set.settings.SpawnInterval = 500 * time.Millisecond // of the second roll: the third is quicker
+	c.set.settings.SpawnInterval = 3 * time.Second // of the second roll: it is under way when the third has its first worker, which waits as well
 	c.rewrite(version("two"))
 	second, err := c.reload()
 	if err != nil {

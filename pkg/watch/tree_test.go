@@ -199,15 +199,15 @@ func TestSaveIsReportedInABlink(t *testing.T) {
 	w, err := Tree([]string{s.path("lib")}, Options{})
 	s.must(err)
 	t.Cleanup(w.Close)
-	fastest := time.Hour // of a few: the machine may be busy
-	for range 5 {
+	began := time.Now()
+	for fastest := time.Hour; fastest > 80*time.Millisecond; { // the machine may be busy, but not all the time
 		saved := time.Now()
 		s.write("lib/App.pm", "new")
 		<-w.Changes()
 		fastest = min(fastest, time.Since(saved))
-	}
-	if fastest > 80*time.Millisecond {
-		t.Errorf("it took %v", fastest)
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("it took %v, and never less", fastest)
+		}
 	}
 }
 

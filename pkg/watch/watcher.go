@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,7 +21,8 @@ type Options struct {
 	// Tree, whose reader waits for it.
 	Quiet time.Duration
 
-	// Longest is how long a change waits for quiet at most. 0 is one second.
+	// Longest is how long a change waits for quiet at most, and that of a file that
+	// is left empty in any case. 0 is one second.
 	Longest time.Duration
 
 	// Log is told what goes wrong while watching. Nil is no log.
@@ -247,8 +249,24 @@ func (w *Watcher) lost(err error) {
 	}
 }
 
+// emptied returns how long to wait for what a changed file will hold that is empty
+// now: as a rule it is just being written, and on a busy machine that takes longer
+// than Quiet.
+func (w *Watcher) emptied() time.Duration {
+	for path := range w.changed {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			return time.Until(w.first.Add(w.options.Longest))
+		}
+	}
+	return 0
+}
+
 // report tells what has changed since the last time.
 func (w *Watcher) report() {
+	if wait := w.emptied(); wait > 0 {
+		w.quiet.Reset(wait)
+		return
+	}
 	paths := w.roots
 	if w.tree {
 		paths = nil

@@ -25,7 +25,8 @@ my %response = (
     '/bodiless' => sub {
         return [$_[0]{QUERY_STRING}, ['Content-Type' => 'text/plain', 'Content-Length' => 4, ETag => '"x"'], ['text']];
     },
-    '/die' => sub { die "the app has died of this\n" },
+    '/die'  => sub { die "the app has died of this\n" },
+    '/mark' => sub { print {*STDERR} "mark $_[0]{QUERY_STRING}\n"; return [200, [@PLAIN], ['marked']] },
 
     '/none'     => sub { return [200, [@PLAIN], []] },
     '/empty'    => sub { return [200, [@PLAIN], [q{}]] },

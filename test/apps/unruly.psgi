@@ -77,7 +77,7 @@ my %app = (
     },
     '/alarm-later' => sub {
         $SIG{ALRM} = sub { die "alarm between requests\n" };    ## no critic (RequireLocalizedPunctuationVars)
-        ualarm 20_000;
+        ualarm 500_000;                                         # not before the response is out
         return answer('alarm is set');
     },
     '/signals' => sub {

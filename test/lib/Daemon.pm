@@ -29,6 +29,9 @@ my $START_SECONDS = 30;
 my $STOP_SECONDS  = 30;
 my $READ_SECONDS  = 30;
 
+# What a daemon would take from the environment in which the test was started.
+delete @ENV{qw(PLACK_ENV NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES SERVER_STARTER_PORT RUNTIME_DIRECTORY)};
+
 my $F_SETPIPE_SZ = 1031;      # Linux
 my $MEGABYTE     = 1 << 20;
 

@@ -179,7 +179,7 @@ subtest 'an alarm that goes off between two requests, with a handler that dies' 
         my ($env) = @_;
         if ($env->{PATH_INFO} eq '/alarm') {
             $SIG{ALRM} = sub { die "too slow\n" };
-            Time::HiRes::ualarm(50_000);
+            Time::HiRes::ualarm(500_000);    # not before the response is out
         }
         return [200, [@TEXT], ['hello']];
     });

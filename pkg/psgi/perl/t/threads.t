@@ -5,7 +5,8 @@ use File::Basename qw(dirname);
 use File::Temp ();
 use lib dirname(__FILE__) . '/lib';
 
-use Test::More;
+use Config;
+use Test::More $Config{useithreads} ? () : (skip_all => 'this perl is built without threads');
 use Thralld::Frame qw(:all);
 use Threaded qw(answers quit release running step worker);
 

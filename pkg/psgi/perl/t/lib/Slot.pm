@@ -11,8 +11,8 @@ use Thralld::Template;
 
 our @EXPORT_OK = qw(answer_of strays);
 
-# How many seconds anything may take.
-use constant LIMIT => 10;
+# After how many seconds a worker on a slow machine would long have done anything.
+use constant LIMIT => 30;
 
 # new forks a worker that runs the code, in one thread or as many as the option
 # threads says, and plays the Go process for it. With
