@@ -44,8 +44,11 @@ use constant {
     FAILED       => 1 << 7,
 
     # What unpack makes of a REQUEST: flags, id, body, environment; and of a list.
-    REQUEST_LAYOUT => 'x C x2 N N/a* (N/a*)*',
-    LIST_LAYOUT    => 'x8 (N/a*)*',
+    # What pack makes a HEAD of: type, flags, id, status, microseconds, body, headers.
+    # Perl reads them anew for each string: blanks cost time.
+    REQUEST_LAYOUT => 'xCx2NN/a(N/a)*',
+    LIST_LAYOUT    => 'x8(N/a)*',
+    HEAD_LAYOUT    => 'CCx2NnNN/a*(N/a*)*',
 };
 
 our @EXPORT_OK = qw(
@@ -53,7 +56,7 @@ our @EXPORT_OK = qw(
     REQUEST QUIT CANCEL ACK READY HEAD BODY INFO IDLE LOG FAIL
     BOOT SPAWN CALIBRATE LOADED SPAWNED LAYOUT
     END_RESPONSE STREAM CLEANUP LEAVING ABORT SPOOLED FILE FAILED
-    REQUEST_LAYOUT LIST_LAYOUT
+    REQUEST_LAYOUT LIST_LAYOUT HEAD_LAYOUT
     open_descriptor read_frame send_frame frame_header
     frame frame_list frame_process head_frame info_frame file_ref
 );
@@ -114,7 +117,7 @@ sub frame_process {
 # head_frame makes the head of a response; time in microseconds.
 sub head_frame {
     my ($flags, $id, $status, $time, $body, $headers) = @_;
-    return pack 'C C x2 N n N N/a* (N/a*)*', HEAD, $flags, $id, $status, $time, $body, @{$headers};
+    return pack HEAD_LAYOUT, HEAD, $flags, $id, $status, $time, $body, @{$headers};
 }
 
 # info_frame makes an informational response.

@@ -3,20 +3,59 @@ package Thralld::Response;
 use strict;
 use warnings;
 
+use Exporter qw(import);
 use Scalar::Util qw(blessed reftype);
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Writer;
 use Time::HiRes qw(sleep time);
 
+our @EXPORT_OK = qw(in_one);
+
 # A getline that returns '' has nothing yet: ask again, at first soon.
 use constant {FIRST_PAUSE => 0.001, LONGEST_PAUSE => 0.1};
 
-# new: nothing of the response has been sent. state goes from '' by 'open' (the
-# head is out) to 'done'; busy means that the worker will say when it is idle.
+# in_one makes the one frame that most responses are: [status, headers, strings], not
+# large, and nothing to do after it. If there is anything else about the response, it
+# returns undef; take then finds in its first argument what was asked of the app's
+# objects already. No object and no call: this is what a request costs.
+sub in_one {
+    my (undef, $id, $env, $began) = @_;
+    return if ref $_[0] ne 'ARRAY' || @{$_[0]} != 3;
+    my ($status, $headers, $body) = @{$_[0]};
+    return
+           if ref $body ne 'ARRAY'
+        || ref $headers ne 'ARRAY'
+        || @{$headers} % 2
+        || !defined $status
+        || length $status != 3
+        || $status =~ tr/0-9//c
+        || grep { !defined } @{$headers};
+
+    my $whole    = do { no warnings 'uninitialized'; join '', @{$body} };
+    my $handlers = $env->{'psgix.cleanup.handlers'};
+    my $micros   = 1e6 * (time - $began);
+    if (   length $whole <= MAX_PIECE
+        && !$env->{'psgix.harakiri.commit'}
+        && ref $handlers eq 'ARRAY'
+        && !@{$handlers}
+        && $micros >= 0
+        && $micros <= 0xffffffff)
+    {
+        my $frame = pack HEAD_LAYOUT, HEAD, END_RESPONSE, $id, $status, $micros, $whole, @{$headers};
+        return $frame if utf8::downgrade($frame, 1) && length $frame <= MAX_FRAME;
+    }
+    $_[0] = [$status, $headers, [$whole]];
+    return;
+}
+
+# new: state is '' as long as nothing of the response has been sent, and goes by
+# 'open' (the head is out) to 'done'; busy means that the worker will say when it is
+# idle.
 sub new {
-    my ($class, $worker, $id, $env, $began) = @_;
-    return bless {worker => $worker, id => $id, env => $env, began => $began, state => '', busy => 0}, $class;
+    my ($class, $worker, $id, $env, $began, $answered) = @_;
+    my $state = $answered ? 'done' : '';
+    return bless {worker => $worker, id => $id, env => $env, began => $began, state => $state, busy => 0}, $class;
 }
 
 # take accepts what the app returned: the response, or a callback for it.

@@ -7,7 +7,6 @@ use IO::Handle ();
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Log;
-use Thralld::Threads;
 use Thralld::Worker;
 
 # How many seconds a fork may look for the stack.
@@ -50,7 +49,7 @@ sub boot {
     $self->{app}        = Thralld::App->new(%option);
 
     my $ready = eval {
-        Thralld::Threads::enable($self->{threads}) if $self->{threads} > 1;
+        $self->enable_threads if $self->{threads} > 1;
         $self->{app}->prepare;
         $self->{app}->load if $option{preload};
         1;
@@ -62,6 +61,14 @@ sub boot {
     $self->{app}->show_title("template, generation $self->{generation}");
     $self->report(LOADED, 0, '');
     return;
+}
+
+# enable_threads loads what workers with threads need, ahead of the app.
+sub enable_threads {
+    my ($self) = @_;
+    local @INC = ($self->{later}, @INC);
+    require Thralld::Threads;
+    return Thralld::Threads::enable($self->{threads});
 }
 
 # spawn forks a worker twice over, so that it becomes a child of the Go process,

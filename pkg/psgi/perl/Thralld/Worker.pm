@@ -4,11 +4,11 @@ use strict;
 use warnings;
 
 use POSIX ();
-use Socket qw(MSG_DONTWAIT MSG_PEEK);
+use Socket qw(MSG_DONTWAIT MSG_NOSIGNAL MSG_PEEK);
 use Thralld::App;
 use Thralld::Frame qw(:all);
 use Thralld::Log;
-use Thralld::Response;
+use Thralld::Response qw(in_one);
 use Time::HiRes qw(sleep time);
 
 # How often, a millisecond apart, a worker that leaves looks whether the files
@@ -19,7 +19,7 @@ use constant PATIENCE => 2000;
 sub new {
     my ($class, %option) = @_;
     my $self = bless {%option, pid => $$, held => {}, early => [], cancelled => -1}, $class;
-    $self->{shared_env} = [$self->shared_env];
+    $self->{shared_env} = [%{{$self->shared_env}}];    # keys of a hash know their hash value
     return $self;
 }
 
@@ -38,7 +38,7 @@ sub shared_env {
         'psgix.harakiri'       => !!1,
         'psgix.cleanup'        => !!1,
         'psgix.logger'         => sub { $self->log_line(@_) },
-        'psgix.informational'  => sub { $self->{response}->inform(@_) if $self->{response} },
+        'psgix.informational'  => sub { $self->response->inform(@_) if $self->{request} },
         'thralld.generation'   => $self->{generation},
     );
 }
@@ -63,18 +63,20 @@ sub work {
     $self->tell(frame_process(READY, 0, $$));
 
     until ($self->{leaving} || $self->{quit} && !%{$self->{held}}) {
-        $self->end_fork;    # a child of the app that has come this far has no business here
+        $self->end_fork if $$ != $self->{pid};    # a child of the app that has come this far has no business here
         my $frame = '';
-        if (!eval { read_frame($self->{socket}, $frame); 1 }) {
+        if (!eval { sysread $self->{socket}, $frame, MAX_FRAME or read_frame($self->{socket}, $frame); 1 }) {
             $self->complain('a signal handler of the app died between two requests', $@);
+            next if !length $frame;
         }
-        elsif (!length $frame) {
-            last;
+        last if !length $frame;
+        if (ord $frame == REQUEST) {
+            $self->serve(\$frame);
         }
-        next if !length $frame;
-        my ($type, undef, $id) = frame_header($frame);
-        if   ($type == REQUEST) { $self->serve(\$frame) }
-        else                    { $self->obey($type, $id) }
+        else {
+            my ($type, undef, $id) = frame_header($frame);
+            $self->obey($type, $id);
+        }
         while (@{$self->{early}}) {
             my $early = shift @{$self->{early}};
             $self->serve(\$early);
@@ -99,25 +101,45 @@ sub serve {
     $env{'psgi.version'}           = [1, 1];
     $env{'psgix.cleanup.handlers'} = [];
     local $Thralld::Log::id = $env{'thralld.request_id'};
-    Thralld::Log::reattach() if @Thralld::Log::detached;    # the app has started a thread
-    my $response = $self->{response} = Thralld::Response->new($self, $id, \%env, $began);
+    Thralld::Log::reattach() if @Thralld::Log::detached;          # the app has started a thread
+    my $request = $self->{request} = [$id, \%env, $began, ''];    # and whether it is answered
     {
         # A block of its own, which an app that says `next` outside a loop leaves.
         eval {
             open $env{'psgi.input'}, '<:raw', $flags & SPOOLED ? $body : \$body
                 or die "cannot open the request's body $body: $!\n";
-            $response->take(scalar $self->{code}->(\%env));
+            my $returned = $self->{code}->(\%env);
+            my $whole    = in_one($returned, @{$request});
+            if (!defined $whole) {
+                $self->response->take($returned);
+            }
+            elsif ($$ != $self->{pid} || !($request->[3] = defined send $self->{socket}, $whole, MSG_NOSIGNAL)) {
+                $self->tell($whole);
+                $request->[3] = 1;
+            }
             1;
-        } or $response->failed($@);
+        } or $self->response->failed($@);
     }
-    $response->breach('the app left its code by next or last') if $response->{state} ne 'done';
-
-    if ($response->{busy}) {
-        $self->clean_up(\%env);
-        $self->tell(frame(IDLE, $self->leave(\%env, $id), $id, ''));
-    }
-    $self->{response} = undef;
+    $self->finish if $self->{response} || !$request->[3];
+    $self->{request} = $self->{response} = undef;
     return;
+}
+
+# response is that of the request being run, for all but the commonest answers.
+sub response {
+    my ($self) = @_;
+    return $self->{response} ||= Thralld::Response->new($self, @{$self->{request}});
+}
+
+# finish does what is left to do when the app has returned.
+sub finish {
+    my ($self) = @_;
+    my $response = $self->response;
+    $response->breach('the app left its code by next or last') if $response->{state} ne 'done';
+    return if !$response->{busy};
+    my ($id, $env) = @{$response}{qw(id env)};
+    $self->clean_up($env);
+    return $self->tell(frame(IDLE, $self->leave($env, $id), $id, ''));
 }
 
 # leave notes whether the worker ends after this request (psgix.harakiri), and
@@ -146,7 +168,7 @@ sub log_line {
     my ($self, $line) = @_;
     return $self->complain(@{$line}{qw(level message)}) if $$ != $self->{pid};    # a child has no say
     my ($level, $message) = map { substr Thralld::App::message($_), 0, MAX_PIECE / 2 } @{$line}{qw(level message)};
-    $self->tell(frame_list(LOG, $self->{response} ? $self->{response}{id} : 0, $level, $message));
+    $self->tell(frame_list(LOG, $self->{request} ? $self->{request}[0] : 0, $level, $message));
     return;
 }
 

@@ -8,6 +8,7 @@ use IO::Handle ();
 use Socket qw(AF_UNIX SOCK_SEQPACKET PF_UNSPEC);
 use Thralld::Frame qw(:all);
 use Thralld::Template;
+use Thralld::Threads;
 
 our @EXPORT_OK = qw(answer_of strays);
 
