@@ -13,7 +13,9 @@ import (
 // the call has failed; the errors below say which answer a client deserves. It
 // may be called from many goroutines. When err is nil the caller owns the
 // response and must close its Body, once, also if it never reads it: closing
-// ends the call and tells an app that is still writing that nobody listens.
+// ends the call and tells an app that is still writing that nobody listens. After
+// that the response's memory serves another call: of what the caller has seen only
+// the strings of its header may still be used.
 type App interface {
 	Call(ctx context.Context, req *Request) (*Response, error)
 }

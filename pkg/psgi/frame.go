@@ -129,18 +129,21 @@ type Head struct {
 }
 
 // Head reads f, which must be of TypeHead. The header is copied; the body is not.
-func (f Frame) Head() (Head, error) {
+func (f Frame) Head() (Head, error) { return f.HeadIn(nil) }
+
+// HeadIn is Head, but the header is appended to room, which must be empty.
+func (f Frame) HeadIn(room Header) (Head, error) {
 	p := parser{rest: f.Payload}
 	h := Head{Status: int(p.uint16()), AppTime: time.Duration(p.uint32()) * time.Microsecond}
 	h.Body = p.bytes()
-	h.Header = p.header()
+	h.Header = p.header(room)
 	return h, p.err
 }
 
 // Info reads f, which must be of TypeInfo.
 func (f Frame) Info() (status int, header Header, err error) {
 	p := parser{rest: f.Payload}
-	status, header = int(p.uint16()), p.header()
+	status, header = int(p.uint16()), p.header(nil)
 	return status, header, p.err
 }
 
@@ -249,12 +252,16 @@ func (p *parser) bytes() []byte {
 
 func (p *parser) string() string { return string(p.bytes()) }
 
-// header reads the rest as a list of fields. They share one copy of the text.
-func (p *parser) header() Header {
+// header reads the rest as a list of fields, which it appends to h. They share one
+// copy of the text.
+func (p *parser) header(h Header) Header {
 	if len(p.rest) == 0 {
 		return nil
 	}
-	text, h := string(p.rest), make(Header, 0, 8)
+	text := string(p.rest)
+	if h == nil {
+		h = make(Header, 0, 8)
+	}
 	next := func() string {
 		n := len(p.bytes())
 		end := len(text) - len(p.rest)

@@ -33,9 +33,33 @@ type call struct {
 	stream *stream
 }
 
+// newCall makes a call, of the memory of one that is over if there is one.
+func (d *dispatcher) newCall(ctx context.Context, r *psgi.Request) (*call, error) {
+	c, ok := d.calls.Get().(*call)
+	if !ok {
+		c = &call{answered: make(chan answer, 1)}
+	}
+	c.id, c.ctx = d.lastID.Add(1), ctx
+	c.name, c.line, c.inform = r.ID, r.Line, r.Inform
+	var err error
+	c.frame, err = psgi.AppendRequest(c.frame, c.id, r)
+	return c, err
+}
+
+// recycle keeps the memory of a call that is over for another one.
+func (d *dispatcher) recycle(c *call) {
+	frame := c.frame[:0]
+	if cap(frame) > keepMost {
+		frame = nil
+	}
+	*c = call{frame: frame, answered: c.answered}
+	d.calls.Put(c)
+}
+
 type answer struct {
 	response *psgi.Response
 	err      error
+	over     bool // the dispatcher has forgotten the call: its memory may be used for another
 }
 
 // after reports whether c came later than other. Numbers wrap around.
@@ -43,9 +67,11 @@ func (c *call) after(other *call) bool { return int32(c.id-other.id) > 0 }
 
 // answer is called by who took the call off the queue or off the slot. Only a call
 // that overran is answered before that: what comes then is for nobody.
-func (c *call) answer(r *psgi.Response, err error) {
+func (c *call) answer(r *psgi.Response, err error) { c.settle(answer{response: r, err: err}) }
+
+func (c *call) settle(a answer) {
 	select {
-	case c.answered <- answer{r, err}:
+	case c.answered <- a:
 	default:
 	}
 }
@@ -58,19 +84,6 @@ func (c *call) fail(err error) {
 	}
 	c.answer(nil, err)
 }
-
-// wholeBody is a body that came with its head.
-type wholeBody []byte
-
-func (b *wholeBody) Next() ([]byte, error) {
-	piece := *b
-	if *b = nil; len(piece) == 0 {
-		return nil, io.EOF
-	}
-	return piece, nil
-}
-
-func (b *wholeBody) Close() error { return nil }
 
 // fileBody has no pieces: the response carries the file. Closing closes it.
 type fileBody struct{ io.Closer }

@@ -25,7 +25,13 @@ import (
 
 const limit = 30 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(echoEnv) != "" {
+		echo()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // crew is a supervisor that runs an app of a test.
 type crew struct {

@@ -51,6 +51,7 @@ type dispatcher struct {
 	openFile     func(*slot, psgi.FileRef) (*psgi.File, error)
 	deaf         func(*slot) // ends a worker that reads nothing; does not block
 	lastID       atomic.Uint32
+	calls        sync.Pool // of those that are over
 
 	mu      sync.Mutex
 	slots   []*slot // with a worker, the most recently used first
@@ -68,12 +69,18 @@ func newDispatcher(log *zap.Logger) *dispatcher {
 func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response, error) {
 	// Nothing of r is used after this function has returned: its owner may then
 	// use it again, while a worker still runs an abandoned call.
-	c := &call{name: r.ID, line: r.Line, inform: r.Inform, ctx: ctx, arrived: time.Now(), answered: make(chan answer, 1)}
-	if err := d.submit(c, r); err != nil {
+	c, err := d.newCall(ctx, r)
+	if err == nil {
+		err = d.submit(c)
+	}
+	if err != nil {
 		return nil, err
 	}
 	select {
 	case a := <-c.answered:
+		if a.over {
+			d.recycle(c)
+		}
 		return a.response, a.err
 	case <-ctx.Done():
 		d.abandon(c)
@@ -89,21 +96,16 @@ func (d *dispatcher) Call(ctx context.Context, r *psgi.Request) (*psgi.Response,
 }
 
 // submit sends a call to a worker or puts it at the end of the queue.
-func (d *dispatcher) submit(c *call, r *psgi.Request) error {
-	c.id = d.lastID.Add(1)
-	var err error
-	if c.frame, err = psgi.AppendRequest(nil, c.id, r); err != nil {
-		return err
-	}
-
+func (d *dispatcher) submit(c *call) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
 		return psgi.ErrStopping
 	}
+	c.arrived = time.Now()
 	if len(d.waiting) == 0 {
 		if s := d.pick(len(c.frame)); s != nil {
-			d.send(s, c)
+			d.send(s, c, c.arrived)
 			return nil
 		}
 	}
@@ -115,7 +117,7 @@ func (d *dispatcher) submit(c *call, r *psgi.Request) error {
 		wake(d.attention)
 	}
 	if d.queueTimeout > 0 {
-		d.arm(d.queueTimeout)
+		d.arm(d.queueTimeout, c.arrived)
 	}
 	return nil
 }
@@ -163,13 +165,13 @@ func (s *dispatchState) load() time.Duration {
 	return s.estimate * time.Duration(len(s.sent))
 }
 
-func (d *dispatcher) send(s *slot, c *call) {
+func (d *dispatcher) send(s *slot, c *call, now time.Time) {
 	if len(s.sent) == 0 || s.threaded() && s.bytes == 0 {
-		s.since = time.Now()
+		s.since = now
 	}
 	c.slot, c.unread = s, true
 	if s.threaded() {
-		c.sent = time.Now()
+		c.sent = now
 	}
 	s.sent = append(s.sent, c)
 	s.bytes += len(c.frame)
@@ -177,8 +179,7 @@ func (d *dispatcher) send(s *slot, c *call) {
 	if s.limit > 0 && (s.served == s.nearAt() || s.exhausted()) { // told once, not at each of the last
 		wake(d.attention)
 	}
-	d.arm(patience)
-	s.noteCurrent()
+	d.arm(patience, now)
 	if err := d.transmit(s, c.frame); err != nil {
 		// The queue is ours as well, so this is no dead worker: its end comes
 		// as an event of its own, and fails what is in sent.
@@ -198,13 +199,16 @@ func (d *dispatcher) transmit(s *slot, frame []byte) error {
 
 // feed sends waiting calls to the workers that can take them.
 func (d *dispatcher) feed() {
-	n := 0
+	if len(d.waiting) == 0 {
+		return
+	}
+	n, now := 0, time.Now()
 	for n < len(d.waiting) {
 		s := d.pick(len(d.waiting[n].frame))
 		if s == nil {
 			break
 		}
-		d.send(s, d.waiting[n])
+		d.send(s, d.waiting[n], now)
 		n++
 	}
 	d.waiting = slices.Delete(d.waiting, 0, n)

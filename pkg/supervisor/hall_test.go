@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -74,7 +75,7 @@ func (h *hall) hire() {
 func (w *fakeWorker) send(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = append(w.queue, frame)
+	w.queue = append(w.queue, slices.Clone(frame))
 	wake(w.arrived)
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 // request are known to be out when its answer is.
 type logPipe struct {
 	file *os.File // ours, non-blocking
+	fd   int      // of file; another file's when closed
 	end  *os.File // the worker's
 	emit func(line, request string)
 	// printers is how many requests may be printing at a time; 0 means one. If
@@ -56,7 +57,7 @@ func newLogPipe(emit func(line, request string)) (*logPipe, error) {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	return &logPipe{
-		file: os.NewFile(uintptr(fds[0]), "log"),
+		file: os.NewFile(uintptr(fds[0]), "log"), fd: fds[0],
 		end:  os.NewFile(uintptr(fds[1]), "log, worker's end"),
 		emit: emit,
 	}, nil
@@ -68,9 +69,9 @@ func (p *logPipe) run() {
 	if err != nil {
 		return
 	}
-	_ = raw.Read(func(fd uintptr) (ended bool) {
+	_ = raw.Read(func(uintptr) (ended bool) {
 		for {
-			switch p.read(int(fd)) {
+			switch p.read() {
 			case pipeEmpty:
 				return false
 			case pipeEnded:
@@ -82,13 +83,7 @@ func (p *logPipe) run() {
 }
 
 // drain hands on the lines that are there already, without waiting.
-func (p *logPipe) drain() {
-	raw, err := p.file.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) { p.read(int(fd)) })
-}
+func (p *logPipe) drain() { p.read() }
 
 // pipeState is how a read has left the pipe.
 type pipeState int
@@ -101,14 +96,14 @@ const (
 
 // read takes in at most what a pipe holds: a child of the app may print without
 // end, and whoever else waits for the lock must come to it.
-func (p *logPipe) read(fd int) pipeState {
+func (p *logPipe) read() pipeState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for left := pipeSize; left > 0; {
 		if p.closed {
 			return pipeEnded
 		}
-		n, err := unix.Read(fd, p.buf[:])
+		n, err := unix.Read(p.fd, p.buf[:])
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):

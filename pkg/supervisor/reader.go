@@ -13,27 +13,77 @@ import (
 	"github.com/thralld/thralld/pkg/psgi"
 )
 
+// reader takes in what the workers of a slot send. It belongs to one goroutine.
+type reader struct {
+	*Supervisor
+	slot  *slot
+	batch *batch
+	pages [batchSize]arrival // what quick is about to hand on
+}
+
 // readWorkers takes in what the workers of a slot send, one worker after the
 // other, until the slot is closed.
 func (s *Supervisor) readWorkers(slot *slot) {
-	buf := make([]byte, psgi.MaxFrame+1)
+	batch, err := newBatch()
+	if err != nil {
+		s.log.Error("slot lost", zap.Int("worker", slot.number), zap.Error(err))
+		return
+	}
+	defer batch.release()
+	r := &reader{Supervisor: s, slot: slot, batch: batch}
 	for {
-		n, err := slot.socket.read(buf)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		err := slot.socket.receive(batch, r.quick)
+		switch {
+		case err == nil:
+			r.rest()
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		default:
+			for slot.socket.receiveLeft(batch) {
+				r.rest()
+			}
 			if s.workerDrained(slot) != nil {
 				return
 			}
-			continue
 		}
-		if err != nil {
-			return
+	}
+}
+
+// quick handles the frames at the head of a batch that carry whole responses, for
+// which nobody has to be waited for, and reports whether these were all.
+func (r *reader) quick() bool {
+	b, n := r.batch, 0
+	for i := range b.count {
+		f, err := psgi.ParseFrame(b.bytes(i))
+		if err != nil || !isPage(f) || f.Flags&psgi.FlagLeaving != 0 {
+			break
 		}
-		frame, err := psgi.ParseFrame(buf[:n])
+		if r.pages[n], err = r.slot.arrive(f); err != nil {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return false
+	}
+	r.slot.logs.drain() // what the requests printed is logged as theirs
+	b.next = r.dispatcher.takePages(r.slot, r.pages[:n])
+	for _, a := range r.pages[b.next:n] {
+		_ = a.page.Close()
+	}
+	clear(r.pages[:n])
+	return b.left() == 0
+}
+
+// rest handles what quick has left.
+func (r *reader) rest() {
+	for b := r.batch; b.left() > 0; b.next++ {
+		frame, err := psgi.ParseFrame(b.bytes(b.next))
 		if err == nil {
-			err = s.receive(slot, frame)
+			err = r.receive(r.slot, frame)
 		}
 		if err != nil {
-			s.post(func() { s.workerBroken(slot, err) })
+			r.post(func() { r.workerBroken(r.slot, err) })
 		}
 	}
 }
@@ -111,7 +161,7 @@ func (s *Supervisor) workerBroken(slot *slot, err error) {
 // logLine logs a line that the app printed.
 func (s *Supervisor) logLine(slot *slot, line, request string) {
 	if request == "" {
-		request = slot.requestID()
+		request = s.dispatcher.requestID(slot, 0)
 	}
 	s.appLog.Info(line, appFields(slot, request)...)
 }

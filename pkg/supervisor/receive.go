@@ -40,19 +40,25 @@ func (d *dispatcher) lookup(s *slot, id uint32) (*call, error) {
 	return nil, fmt.Errorf("%w: no request %d was sent to this worker", psgi.ErrFrame, id)
 }
 
-// requestID is the name of the request with that number, or "".
+// requestID is the name of the request with that number; if there is none, as for 0,
+// that of the only one that can have begun; else "".
 func (d *dispatcher) requestID(s *slot, id uint32) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, c := range slices.Concat(s.sent, s.cleaning) {
-		if c.id == id {
-			return c.name
+	for _, list := range [][]*call{s.sent, s.cleaning} {
+		for _, c := range list {
+			if c.id == id || len(s.sent)+len(s.cleaning) == 1 {
+				return c.name
+			}
 		}
 	}
-	return s.requestID()
+	return ""
 }
 
 func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
+	if isPage(f) {
+		return d.receivePage(s, f)
+	}
 	head, err := f.Head()
 	if err != nil {
 		return err
@@ -84,12 +90,7 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 		return nil
 	}
 
-	if f.Flags&psgi.FlagFile != 0 {
-		err = d.takeFile(s, c, r, head)
-	} else {
-		body := wholeBody(slices.Clone(head.Body))
-		r.Body, r.Whole = &body, true
-	}
+	err = d.takeFile(s, c, r, head)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.finish(s, c, f.Flags, head.AppTime)
@@ -199,19 +200,22 @@ func (d *dispatcher) receiveInfo(s *slot, f psgi.Frame) error {
 // finish takes a call off its worker, as its response is complete, and gives the
 // worker more to do unless it says that it is still busy.
 func (d *dispatcher) finish(s *slot, c *call, flags psgi.Flags, took time.Duration) {
+	d.complete(s, c, flags, took, time.Now())
+	d.feed()
+}
+
+func (d *dispatcher) complete(s *slot, c *call, flags psgi.Flags, took time.Duration, now time.Time) {
 	s.noteRead(c)
 	s.remove(c.id)
 	s.learn(took)
-	if flags&psgi.FlagCleanup != 0 {
-		s.cleaning = append(s.cleaning, c)
-		if !s.threaded() {
-			d.hold(s)
-		}
-		s.noteCurrent()
-		d.feed()
+	if flags&psgi.FlagCleanup == 0 {
+		d.rest(s, flags, now)
 		return
 	}
-	d.rest(s, flags)
+	s.cleaning = append(s.cleaning, c)
+	if !s.threaded() {
+		d.hold(s)
+	}
 }
 
 // idle notes that the cleanup handlers of a request are done.
@@ -219,11 +223,13 @@ func (d *dispatcher) idle(s *slot, id uint32, flags psgi.Flags) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.cleaning = slices.DeleteFunc(s.cleaning, func(c *call) bool { return c.id == id })
-	d.rest(s, flags)
+	d.rest(s, flags, time.Now())
+	d.feed()
 }
 
-// rest puts a worker between two requests to use, unless it says that it leaves.
-func (d *dispatcher) rest(s *slot, flags psgi.Flags) {
+// rest makes a worker between two requests ready to be used, unless it says that it
+// leaves.
+func (d *dispatcher) rest(s *slot, flags psgi.Flags, now time.Time) {
 	s.held = false
 	if flags&psgi.FlagLeaving != 0 {
 		s.ready = false
@@ -233,14 +239,12 @@ func (d *dispatcher) rest(s *slot, flags psgi.Flags) {
 		}
 	}
 	if len(s.sent) > 0 && !s.threaded() {
-		s.since = time.Now()
+		s.since = now
 	}
-	s.noteCurrent()
 	if i := slices.Index(d.slots, s); i > 0 {
 		copy(d.slots[1:i+1], d.slots[:i])
 		d.slots[0] = s
 	}
-	d.feed()
 }
 
 // learn moves the estimate an eighth of the way to what a request took.
@@ -288,7 +292,6 @@ func (d *dispatcher) lost(s *slot) []string {
 		c.fail(psgi.ErrWorkerDied)
 	}
 	s.sent, s.bytes, s.cleaning = nil, 0, nil
-	s.current.Store(nil)
 	if i := slices.Index(d.slots, s); i >= 0 {
 		d.slots = slices.Delete(d.slots, i, i+1)
 	}

@@ -39,8 +39,11 @@ func (w *world) expectServing(n int, when string) {
 // request sends requests that are never answered, one a worker.
 func (w *world) request(n int) {
 	for i := range n {
-		c := &call{name: fmt.Sprint(i), ctx: w.t.Context(), arrived: time.Now(), answered: make(chan answer, 1)}
-		if err := w.dispatcher.submit(c, &psgi.Request{}); err != nil {
+		c, err := w.dispatcher.newCall(w.t.Context(), &psgi.Request{ID: fmt.Sprint(i)})
+		if err == nil {
+			err = w.dispatcher.submit(c)
+		}
+		if err != nil {
 			w.t.Error(err)
 		}
 	}

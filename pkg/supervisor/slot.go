@@ -20,9 +20,6 @@ type slot struct {
 
 	// pid is the worker's, 0 when there is none.
 	pid atomic.Int64
-	// current is the id of the request being run, while no other can have begun:
-	// for the lines that do not say who printed them.
-	current atomic.Pointer[string]
 
 	dispatchState // guarded by dispatcher.mu
 }
@@ -47,32 +44,12 @@ func newSlot(number, generation, threads int, onLine func(s *slot, line, request
 // nothing is sent ahead: each request that is sent has a thread to run it.
 func (s *slot) threaded() bool { return s.threads > 1 }
 
-// noteCurrent sets current after a change of sent or cleaning.
-func (s *slot) noteCurrent() {
-	switch {
-	case len(s.sent) == 1 && len(s.cleaning) == 0:
-		s.current.Store(&s.sent[0].name)
-	case len(s.sent) == 0 && len(s.cleaning) == 1:
-		s.current.Store(&s.cleaning[0].name)
-	default:
-		s.current.Store(nil)
-	}
-}
-
 // quit tells the slot's worker to end after what it has read: one frame for each
 // thread, as each may be waiting for one. A dead worker needs none.
 func (s *slot) quit() {
 	for range max(s.threads, 1) {
 		_ = s.wire.send(quitFrame)
 	}
-}
-
-// requestID is current, or "".
-func (s *slot) requestID() string {
-	if id := s.current.Load(); id != nil {
-		return *id
-	}
-	return ""
 }
 
 func (s *slot) close() {

@@ -16,7 +16,6 @@ func (d *dispatcher) hold(s *slot) {
 	s.held = true
 	if len(s.sent) > 0 {
 		d.takeBack(s, false)
-		s.noteCurrent()
 	}
 }
 
@@ -106,8 +105,8 @@ func (d *dispatcher) abandon(c *call) {
 }
 
 // arm makes tick run after at most that long.
-func (d *dispatcher) arm(after time.Duration) {
-	due := time.Now().Add(after)
+func (d *dispatcher) arm(after time.Duration, now time.Time) {
+	due := now.Add(after)
 	if !d.due.IsZero() && !due.Before(d.due) {
 		return
 	}
@@ -134,7 +133,7 @@ func (d *dispatcher) tick() {
 			continue
 		}
 		if wait := patience - now.Sub(s.since); wait > 0 {
-			d.arm(wait)
+			d.arm(wait, now)
 			continue
 		}
 		sent := len(s.sent)
@@ -151,7 +150,7 @@ func (d *dispatcher) tick() {
 	d.feed()
 	for d.queueTimeout > 0 && len(d.waiting) > 0 {
 		if wait := d.queueTimeout - now.Sub(d.waiting[0].arrived); wait > 0 {
-			d.arm(wait)
+			d.arm(wait, now)
 			break
 		}
 		d.waiting[0].answer(nil, psgi.ErrQueueTimeout)

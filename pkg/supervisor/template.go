@@ -128,7 +128,7 @@ func (t *template) stop() {
 	if !t.loaded {
 		t.deadline = time.Now() // it runs the app's code and reads nothing
 	}
-	_ = t.control.ours.Close()
+	t.control.hangUp()
 }
 
 // kill ends a template that does not.

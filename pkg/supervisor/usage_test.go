@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -22,7 +23,7 @@ func TestSupervisorIsWokenWhenALimitIsNearAndWhenItIsReached(t *testing.T) {
 	var woken []int
 	d.mu.Lock()
 	for n := 1; n <= 40; n++ {
-		d.send(s, &call{id: uint32(n), frame: psgi.AppendFrame(nil, psgi.TypeRequest, 0, uint32(n), nil)})
+		d.send(s, &call{id: uint32(n), frame: psgi.AppendFrame(nil, psgi.TypeRequest, 0, uint32(n), nil)}, time.Now())
 		select {
 		case <-d.attention:
 			woken = append(woken, n)

@@ -3,8 +3,10 @@ package supervisor
 import (
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -13,8 +15,9 @@ import (
 
 // wire is a slot's queue of frames as the dispatcher sees it.
 type wire interface {
-	// send puts a frame into the worker's queue. It does not block: a queue that is
-	// full, which the dispatcher's budgets prevent, is errQueueFull.
+	// send puts a frame into the worker's queue, and does not keep it. It does not
+	// block: a queue that is full, which the dispatcher's budgets prevent, is
+	// errQueueFull.
 	send(frame []byte) error
 	// takeBack removes what the worker has not read from its queue and returns
 	// the ids of the requests among it, oldest first. Other frames go back into
@@ -31,6 +34,10 @@ type socketWire struct {
 	ours    *os.File        // non-blocking
 	workers *os.File        // blocking, as the worker shares its description
 	raw     syscall.RawConn // ours
+
+	mu     sync.Mutex // held while fd is used
+	fd     int        // ours
+	closed bool       // fd may be another file's by now
 }
 
 func newSocketWire() (*socketWire, error) {
@@ -38,11 +45,11 @@ func newSocketWire() (*socketWire, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := pair[0].SyscallConn()
-	if err != nil {
-		return nil, err
+	w := &socketWire{ours: pair[0], workers: pair[1]}
+	if w.raw, err = w.ours.SyscallConn(); err == nil {
+		err = w.raw.Control(func(fd uintptr) { w.fd = int(fd) })
 	}
-	return &socketWire{ours: pair[0], workers: pair[1], raw: raw}, nil
+	return w, err
 }
 
 // socketPair returns two ends of a SEQPACKET pair, the first non-blocking.
@@ -56,22 +63,27 @@ func socketPair() ([2]*os.File, error) {
 	return ends, os.NewSyscallError("fcntl", err)
 }
 
+// send goes to the kernel directly: the runtime has nothing to wait for, and by way of
+// it a send would cost twice as much.
 func (w *socketWire) send(frame []byte) error {
-	var failed error
-	err := w.raw.Write(func(fd uintptr) (done bool) {
-		for {
-			if failed = unix.Send(int(fd), frame, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); failed != unix.EINTR {
-				return true
-			}
-		}
-	})
-	switch {
-	case err != nil:
-		return err
-	case errors.Is(failed, unix.EAGAIN):
-		return errQueueFull
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return os.ErrClosed
 	}
-	return failed
+	for {
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(w.fd), uintptr(unsafe.Pointer(unsafe.SliceData(frame))),
+			uintptr(len(frame)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		switch errno {
+		case 0:
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return errQueueFull
+		default:
+			return errno
+		}
+	}
 }
 
 // takeBack reads at the worker's end, also when the worker has died: the kernel
@@ -103,37 +115,61 @@ func (w *socketWire) takeBack(dead bool) []uint32 {
 	return ids
 }
 
-// read blocks until the worker has sent a frame. After wake it returns what is
-// there already, and then os.ErrDeadlineExceeded.
-func (w *socketWire) read(buf []byte) (int, error) {
-	n, err := w.ours.Read(buf)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, err
-	}
-	rawErr := w.raw.Control(func(fd uintptr) {
+// receive fills b as often as frames come, and hands it to quick, until quick has not
+// handled all of them or there is an error. After wake it is os.ErrDeadlineExceeded,
+// after hangUp os.ErrClosed.
+//
+// All of that is one read in the eyes of the runtime, which notes what arrives during
+// it. So when a batch was not full, there is no need to look whether more is there. On
+// the other hand, close has to wait for quick, which therefore must wait for nobody.
+func (w *socketWire) receive(b *batch, quick func() (all bool)) error {
+	var failed unix.Errno
+	err := w.raw.Read(func(fd uintptr) (done bool) {
 		for {
-			if n, _, err = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT); !errors.Is(err, unix.EINTR) {
-				return
+			if failed = b.fill(int(fd)); failed != 0 {
+				return failed != unix.EAGAIN
+			}
+			if !quick() {
+				return true
+			}
+			if !b.full() {
+				return false
 			}
 		}
 	})
 	switch {
-	case rawErr != nil:
-		return 0, rawErr
-	case errors.Is(err, unix.EAGAIN):
-		return 0, os.ErrDeadlineExceeded
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case err == nil && failed != 0:
+		return os.NewSyscallError("recvmmsg", failed)
+	case err == nil:
+		return nil
 	}
-	return n, err
+	return os.ErrClosed // that is all that is left to the runtime
 }
 
-// wake makes read return when nothing more is there.
+// receiveLeft fills b with what is there, and reports whether that is anything.
+func (w *socketWire) receiveLeft(b *batch) bool {
+	err := w.raw.Control(func(fd uintptr) { _ = b.fill(int(fd)) })
+	return err == nil && b.count > 0
+}
+
+// wake makes receive return when nothing more is there.
 func (w *socketWire) wake() error { return w.ours.SetReadDeadline(time.Unix(1, 0)) }
 
 // rest undoes wake.
 func (w *socketWire) rest() error { return w.ours.SetReadDeadline(time.Time{}) }
 
-// close releases the descriptors; a pending read returns os.ErrClosed.
-func (w *socketWire) close() {
+// hangUp closes our end; a pending receive returns os.ErrClosed.
+func (w *socketWire) hangUp() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	_ = w.ours.Close()
+}
+
+// close releases both ends.
+func (w *socketWire) close() {
+	w.hangUp()
 	_ = w.workers.Close()
 }

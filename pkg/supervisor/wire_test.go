@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -114,9 +116,19 @@ func TestOrdersForADeadWorkerDoNotReachTheNext(t *testing.T) {
 	}
 }
 
-func TestWakeLetsReadTakeInWhatIsThere(t *testing.T) {
-	w := newTestWire(t)
-	for id := range byte(3) {
+func newTestBatch(t *testing.T) *batch {
+	t.Helper()
+	b, err := newBatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.release)
+	return b
+}
+
+func TestWakeLetsReceiveTakeInWhatIsThere(t *testing.T) {
+	w, b := newTestWire(t), newTestBatch(t)
+	for id := range byte(batchSize + 3) {
 		if _, err := w.workers.Write([]byte{17, 0, 0, 0, 0, 0, 0, id}); err != nil {
 			t.Fatal(err)
 		}
@@ -124,14 +136,17 @@ func TestWakeLetsReadTakeInWhatIsThere(t *testing.T) {
 	if err := w.wake(); err != nil {
 		t.Fatal(err)
 	}
-	buf := make([]byte, psgi.MaxFrame)
-	for range 3 {
-		if n, err := w.read(buf); n != 8 || err != nil {
-			t.Fatalf("read %d bytes, %v", n, err)
-		}
+	quick := func() bool {
+		t.Errorf("%d frames after wake", b.count)
+		return false
 	}
-	if _, err := w.read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("at the end: %v", err)
+	if err := w.receive(b, quick); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after wake: %v", err)
+	}
+	for _, want := range []int{batchSize, 3, 0} {
+		if some := w.receiveLeft(b); some != (want > 0) || b.count != want {
+			t.Errorf("%d frames were left, want %d", b.count, want)
+		}
 	}
 	if err := w.rest(); err != nil {
 		t.Fatal(err)
@@ -139,8 +154,108 @@ func TestWakeLetsReadTakeInWhatIsThere(t *testing.T) {
 	if _, err := w.workers.Write([]byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := w.read(buf); n != 8 || err != nil {
-		t.Errorf("after rest: %d bytes, %v", n, err)
+	if err := w.receive(b, func() bool { return false }); err != nil || b.count != 1 {
+		t.Errorf("after rest: %d frames, %v", b.count, err)
+	}
+}
+
+// Frames come one by one, in bursts that fill a batch to the brim, and while one is
+// being handled. A frame that were missed would be missed for ever: no other follows
+// until all of a burst have been taken in.
+func TestNoFrameIsMissedHoweverManyComeAtATime(t *testing.T) {
+	w, b := newTestWire(t), newTestBatch(t)
+	taken := make(chan int)
+	var reading sync.WaitGroup
+	reading.Go(func() { // ends when the wire is closed
+		next := uint32(0)
+		take := func(n int) {
+			for ; n > 0; n-- {
+				f, err := psgi.ParseFrame(b.bytes(b.next))
+				if err != nil || f.ID != next {
+					t.Errorf("frame %d came as %d, %v", next, f.ID, err)
+				}
+				next++
+				b.next++
+			}
+			taken <- int(next)
+		}
+		for {
+			err := w.receive(b, func() bool {
+				take(b.count - int(b.messages[0].length)%2) // sometimes not all
+				return b.left() == 0
+			})
+			if errors.Is(err, os.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Errorf("receive: %v", err)
+				return
+			}
+			take(b.left())
+		}
+	})
+	sent, n := 0, 0
+	for i := range 3000 {
+		for range 1 + i%(2*batchSize) {
+			frame := psgi.AppendFrame(nil, psgi.TypeHead, 0, uint32(sent), make([]byte, i%7))
+			if _, err := w.workers.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+			select {
+			case n = <-taken:
+			default:
+			}
+		}
+		for n < sent {
+			select {
+			case n = <-taken:
+			case <-time.After(limit):
+				t.Fatalf("%d frames were sent, and not all came", sent)
+			}
+		}
+	}
+	go func() { // ends with the reader
+		for range taken {
+		}
+	}()
+	w.close()
+	reading.Wait()
+	close(taken)
+}
+
+func TestLargestFramesComeWholeAndSideBySide(t *testing.T) {
+	w, b := newTestWire(t), newTestBatch(t)
+	frame := psgi.AppendFrame(nil, psgi.TypeBody, 0, 7, make([]byte, psgi.MaxFrame-8))
+	for i := range frame[8:] {
+		frame[8+i] = byte(i * 7)
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for range 3 {
+			if _, err := w.workers.Write(frame); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for got := 0; got < 3; got += b.count {
+		if err := w.receive(b, func() bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.count {
+			if !bytes.Equal(b.bytes(i), frame) {
+				t.Errorf("a frame of %d bytes is another one", len(b.bytes(i)))
+			}
+		}
+	}
+	writing.Wait()
+}
+
+func TestNothingIsSentOnAWireThatIsClosed(t *testing.T) {
+	w := newTestWire(t)
+	w.close()
+	if err := w.send(quitFrame); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v, want os.ErrClosed", err)
 	}
 }
 
