@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/thralld/thralld/pkg/psgi"
 )
@@ -69,7 +71,7 @@ func converse(t *testing.T, e Engine, raw string, segments *rand.Rand, shape int
 			n, err := c.Read(buf)
 			mu.Lock()
 			got.Write(buf[:n])
-			ended = ended || err == io.EOF
+			ended = ended || errors.Is(err, io.EOF)
 			mu.Unlock()
 			if err != nil {
 				return
@@ -245,7 +247,9 @@ var (
 //   - it tells the length of a short body although the app does not (see shaped);
 //   - it closes a connection of HTTP/1.0 with Connection: close when the app says so;
 //   - it bounds a line of a chunked body, and all its trailers, at 4 KiB, where the own
-//     one has but the limit of the head (which is less in this test).
+//     one has but the limit of the head (which is less in this test);
+//   - it gathers more of a chunk before it hands it on, and so may notice later that a body
+//     is too large.
 func FuzzEnginesAgree(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, raw string, cut uint16, shape uint8) {
@@ -260,7 +264,10 @@ func FuzzEnginesAgree(f *testing.F) {
 					delete(call.Env, "HTTP_CACHE_CONTROL")
 				}
 			}
-			if diff := cmp.Diff(other, own); diff != "" {
+			if n := len(other.Answers); !other.Ended && len(own.Answers) == n+1 && own.Answers[n].Status == 413 {
+				own.Answers, own.Ended = own.Answers[:n], false
+			}
+			if diff := cmp.Diff(other, own, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%q: net/http (-), own (+):\n%s", raw, diff)
 			}
 		})
