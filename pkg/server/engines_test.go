@@ -88,7 +88,9 @@ func converse(t *testing.T, e Engine, raw string, segments *rand.Rand, shape int
 		}
 		raw = raw[n:]
 	}
-	synctest.Wait() // the server does no more until the client does
+	synctest.Wait() // the server does no more until the client does,
+	time.Sleep(2 * linger)
+	synctest.Wait() // even in a while
 	mu.Lock()
 	words.Answers, words.Ended = parseAnswers(t, got.String()), ended
 	mu.Unlock()
