@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -21,22 +22,27 @@ type place struct {
 // slashes and dot segments are the app's business. A %00 is passed on too, as all
 // PSGI servers do; what serves files (Plack::App::File) refuses it itself.
 func locate(r *request, mount string) (place, error) {
-	if r.method == "CONNECT" || !isMethod(r.method) {
-		return place{}, fmt.Errorf("%w: %.40q", errMethod, r.method)
+	if !validHost(r.host) {
+		return place{}, fmt.Errorf("%w: host %.80q", errMalformed, r.host)
 	}
-	at := place{uri: r.target, host: r.host}
-	at.uri, _, _ = strings.Cut(at.uri, "#")
-	if scheme, rest, ok := strings.Cut(at.uri, "://"); ok && !strings.HasPrefix(at.uri, "/") {
-		if !strings.EqualFold(scheme, r.scheme) {
-			return place{}, fmt.Errorf("%w: scheme %.20q", errMisdirected, scheme)
-		}
+	at := place{host: r.host}
+	uri, _, marked := strings.Cut(r.target, "#")
+	at.uri = uri
+	scheme, rest, absolute := strings.Cut(at.uri, "://")
+	absolute = absolute && at.uri[0] != '/'
+	if (marked || absolute || r.method == "CONNECT") && !isURI(r) {
+		return place{}, fmt.Errorf("%w: target %.80q", errMalformed, r.target)
+	}
+	switch {
+	case r.method == "CONNECT":
+		return place{}, fmt.Errorf("%w: CONNECT", errMethod)
+	case absolute && !strings.EqualFold(scheme, r.scheme):
+		return place{}, fmt.Errorf("%w: scheme %.20q", errMisdirected, scheme)
+	case absolute:
 		at.host, at.uri = splitAuthority(rest)
-		if at.host == "" {
-			return place{}, fmt.Errorf("%w: target without a host", errMalformed)
+		if at.host == "" || !validHost(at.host) {
+			return place{}, fmt.Errorf("%w: host %.80q of the target", errMalformed, at.host)
 		}
-	}
-	if !validHost(at.host) {
-		return place{}, fmt.Errorf("%w: host %.80q", errMalformed, at.host)
 	}
 	if at.uri == "*" && r.method == "OPTIONS" {
 		at.script = mount
@@ -48,11 +54,25 @@ func locate(r *request, mount string) (place, error) {
 	if !ok || !strings.HasPrefix(raw, "/") {
 		return place{}, fmt.Errorf("%w: path %.80q", errMalformed, raw)
 	}
+	if !isMethod(r.method) {
+		return place{}, fmt.Errorf("%w: %.40q", errMethod, r.method)
+	}
 	at.script, at.path, ok = cutMount(path, mount)
 	if !ok {
 		return place{}, fmt.Errorf("%w: %.80q", errNotMounted, path)
 	}
 	return at, nil
+}
+
+// isURI reports whether net/url can read a request's target. That of most requests is a
+// path, and needs no more than its escapes to be right.
+func isURI(r *request) bool {
+	target := r.target
+	if r.method == "CONNECT" && target[0] != '/' {
+		target = "http://" + target // it is an authority (RFC 9112, 3.2.3)
+	}
+	_, err := url.ParseRequestURI(target)
+	return err == nil
 }
 
 // isMethod reports whether PSGI can name the method: capital letters only.
