@@ -105,8 +105,11 @@ func TestCodeThatDoesNotWorkChangesNothing(t *testing.T) {
 			requests := c.traffic(2)
 			c.rewrite(test.source)
 			want := strings.ReplaceAll(test.want, "$APP", c.set.plan.Boot.App)
-			if strings.Contains(want, "start_timeout") {
+			switch {
+			case strings.Contains(want, "500ms"):
 				c.set.plan.StartTimeout = 500 * time.Millisecond
+			case strings.Contains(want, "start_timeout"):
+				c.set.plan.StartTimeout = 4 * time.Second // it has to come as far as its warning, on a busy machine, too
 			}
 			if _, err := c.reload(); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("reload: %v\nwant %s", err, want)
