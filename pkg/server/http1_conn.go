@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,12 +29,8 @@ type http1Conn struct {
 	pos, end  int    // buf[pos:end] has been read from the client, and not yet followed by the guard
 	deadlines deadlines
 	watch     watch
+	socket    socket
 	x         http1Exchange
-
-	raw     syscall.RawConn // the socket; nil if there is none
-	tryRead func(fd uintptr) bool
-	got     int // what tryRead has read
-	failed  error
 }
 
 var writeBuffers = sync.Pool{New: func() any { return new([gather]byte) }}
@@ -219,7 +214,7 @@ func (c *http1Conn) refuse() {
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
-	if _, err := c.Write(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
+	if c.send(appendRefusal(nil, err, set.ServerSoftware)) == nil {
 		c.linger()
 	}
 }

@@ -31,6 +31,8 @@ type http1Exchange struct {
 	pieces  [3][]byte
 }
 
+var goOn = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+
 // start makes ready for the request whose head has been parsed.
 func (x *http1Exchange) start(c *http1Conn, set *settings) {
 	x.c, x.set = c, set
@@ -57,7 +59,7 @@ func (x *http1Exchange) read(p []byte) (int, error) {
 	if x.expects {
 		x.expects = false
 		x.c.deadlines.write(x.c, x.set.Timeout)
-		if _, err := io.WriteString(x.c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+		if x.c.send(goOn) != nil {
 			return 0, errClientLeft
 		}
 	}
@@ -124,7 +126,7 @@ func (x *http1Exchange) inform(status int, h psgi.Header) {
 		head = appendField(head, f.Name, f.Value)
 	}
 	x.c.deadlines.write(x.c, informPatience)
-	_, _ = x.c.Write(append(head, "\r\n"...))
+	_ = x.c.send(append(head, "\r\n"...))
 }
 
 func (x *http1Exchange) begin(h head) {
@@ -193,7 +195,7 @@ func (x *http1Exchange) flush() error {
 		return nil
 	}
 	x.c.deadlines.write(x.c, x.set.Timeout)
-	_, err := x.c.Write(x.out)
+	err := x.c.send(x.out)
 	x.out = x.out[:0]
 	return err
 }
