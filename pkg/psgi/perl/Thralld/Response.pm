@@ -49,13 +49,11 @@ sub in_one {
     return;
 }
 
-# new: state is '' as long as nothing of the response has been sent, and goes by
-# 'open' (the head is out) to 'done'; busy means that the worker will say when it is
-# idle.
+# new: nothing of the response has been sent. state goes from '' by 'open' (the
+# head is out) to 'done'; busy means that the worker will say when it is idle.
 sub new {
-    my ($class, $worker, $id, $env, $began, $answered) = @_;
-    my $state = $answered ? 'done' : '';
-    return bless {worker => $worker, id => $id, env => $env, began => $began, state => $state, busy => 0}, $class;
+    my ($class, $worker, $id, $env, $began) = @_;
+    return bless {worker => $worker, id => $id, env => $env, began => $began, state => '', busy => 0}, $class;
 }
 
 # take accepts what the app returned: the response, or a callback for it.
