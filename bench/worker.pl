@@ -53,6 +53,7 @@ if (!$pid) {
 close $feeder;
 open my $log, '>&', \*STDERR or die "dup: $!\n";
 
+$ENV{PLACK_ENV} = 'deployment';    # as Go sets it; Mojolicious knows a PSGI server by it
 require Thralld::Template;
 my %option = (app => abs_path($app), eval => '', include => [], module => [], env => 'deployment');
 my $loaded = Thralld::App->new(%option);

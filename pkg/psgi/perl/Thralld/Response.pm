@@ -49,13 +49,11 @@ sub in_one {
     return;
 }
 
-# new: state is '' as long as nothing of the response has been sent, and goes by
-# 'open' (the head is out) to 'done'; busy means that the worker will say when it is
-# idle.
+# new: nothing of the response has been sent. state goes from '' by 'open' (the
+# head is out) to 'done'; busy means that the worker will say when it is idle.
 sub new {
-    my ($class, $worker, $id, $env, $began, $answered) = @_;
-    my $state = $answered ? 'done' : '';
-    return bless {worker => $worker, id => $id, env => $env, began => $began, state => $state, busy => 0}, $class;
+    my ($class, $worker, $id, $env, $began) = @_;
+    return bless {worker => $worker, id => $id, env => $env, began => $began, state => '', busy => 0}, $class;
 }
 
 # take accepts what the app returned: the response, or a callback for it.
@@ -160,14 +158,14 @@ sub piece {
 # objects with methods of their own, tied handles, layers that translate.
 sub hand_over {
     my ($self, $status, $headers, $body) = @_;
-    return 0 if has_header($headers, 'transfer-encoding');             # it holds the chunks, too
-    return 0 if reftype $body ne 'GLOB' || tied *{$body} || !-f $body;
+    return 0 if reftype $body ne 'GLOB' || has_header($headers, 'transfer-encoding');    # it holds the chunks, too
+    return 0 if tied *{$body}           || !-f $body;
     return 0 if blessed $body && grep { $body->can($_) != IO::Handle->can($_) } qw(getline close);
     return 0 if grep                  { $_ !~ /^(?:unix|perlio|stdio)$/ } PerlIO::get_layers($body);
     my $fd     = fileno $body;
     my $at     = tell $body;
     my $length = (-s _) - $at;
-    return 0 if !defined $fd || $fd < 0 || $at < 0 || $length <= 0;    # in /proc files seem empty
+    return 0 if !defined $fd || $fd < 0 || $at < 0 || $length <= 0;                      # in /proc files seem empty
 
     $self->{worker}{held}{$self->{id}} = $body;
     $self->head(END_RESPONSE | FILE, $status, $headers, file_ref($fd, $at, $length))

@@ -120,7 +120,7 @@ sub serve {
             1;
         } or $self->response->failed($@);
     }
-    $self->finish if $self->{response} || !$request->[3];
+    $self->finish if !$request->[3];
     $self->{request} = $self->{response} = undef;
     return;
 }
@@ -128,7 +128,10 @@ sub serve {
 # response is that of the request being run, for all but the commonest answers.
 sub response {
     my ($self) = @_;
-    return $self->{response} ||= Thralld::Response->new($self, @{$self->{request}});
+    my ($id, $env, $began, $answered) = @{$self->{request}};
+    my $response = $self->{response} ||= Thralld::Response->new($self, $id, $env, $began);
+    $response->{state} = 'done' if $answered;
+    return $response;
 }
 
 # finish does what is left to do when the app has returned.

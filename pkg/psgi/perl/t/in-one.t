@@ -162,6 +162,27 @@ subtest 'what is destroyed with the response sends nothing behind it' => sub {
     is($slot->finish, "destroyed\n" x 2, 'and the log was open');
 };
 
+my $hint  = sub { $_[0]{'psgix.informational'}->(103, [Link => '</x>']) };
+my %hints = (
+    'while the app runs'          => sub { my ($env) = @_; $hint->($env); [200, [@TEXT], ['hello']] },
+    'while the body becomes text' => sub {
+        my ($env) = @_;
+        return [200, [@TEXT], [bless sub { $hint->($env); 'hello' }, 'Lazy']];
+    },
+);
+for my $when (sort keys %hints) {
+    subtest "an informational response $when" => sub {
+        my $slot = Slot->new($hints{$when});
+        for (1 .. 3) {
+            my $response = $slot->call;
+            is($response->{body}, 'hello', 'the answer');
+            is_deeply([map { $_->{type} } @{$response->{frames}}], [INFO, HEAD], 'the hint, and one answer');
+            is($response->{frames}[$_]{id}, $slot->{id}, 'of this request') for 0, 1;
+        }
+        is($slot->finish, '', 'nothing is logged');
+    };
+}
+
 subtest 'a child forked while the body becomes text does not answer' => sub {
     my $slot = Slot->new(sub {
         my $text = sub {
