@@ -1,6 +1,7 @@
 package psgi_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,5 +67,25 @@ func TestCheckNamesTheBreach(t *testing.T) {
 				t.Errorf("Check = %v; want %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+func TestHeaderIsReadIntoTheRoomThereIs(t *testing.T) {
+	list := psgi.AppendList(nil, psgi.TypeHead, 0, 0, "A", "1", "B", "2", "C", "3")
+	payload := append([]byte{0, 200, 0, 0, 0, 5, 0, 0, 0, 0}, list[8:]...)
+	want := psgi.Header{{"A", "1"}, {"B", "2"}, {"C", "3"}}
+	var room [4]psgi.Field
+	for _, size := range []int{0, 2, 4} { // none, too little, more than enough
+		head, err := psgi.Frame{Type: psgi.TypeHead, Payload: payload}.HeadIn(room[:0:size])
+		if err != nil || !slices.Equal(head.Header, want) {
+			t.Errorf("with room for %d: %v, %v", size, head.Header, err)
+		}
+	}
+	if room[2] != want[2] {
+		t.Errorf("the room was not used: %v", room)
+	}
+	payload = payload[:len(payload)-1]
+	if head, err := (psgi.Frame{Type: psgi.TypeHead, Payload: payload}).HeadIn(room[:0]); err == nil || head.Header != nil {
+		t.Errorf("half a header is read as %v, %v", head.Header, err)
 	}
 }

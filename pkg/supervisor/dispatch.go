@@ -20,14 +20,17 @@ const (
 	// a write never finds it full.
 	maxAhead      = 16
 	maxAheadBytes = 64 << 10
-	// concentrate is how much estimated work may be queued on the most recently
-	// used worker while others are idle.
+	// small is what the requests of an app may take that is cheaper to run than a
+	// worker is to wake, and concentrate how much estimated work may then be queued on
+	// the most recently used worker while others are idle.
+	small       = 100 * time.Microsecond
 	concentrate = 250 * time.Microsecond
-	// ahead is how much may be queued on a worker when none is idle.
-	ahead = 2 * time.Millisecond
 	// patience is how long a request may be run while others wait behind it on
 	// the same worker; then they are taken back.
 	patience = time.Millisecond
+	// ahead is how much may be queued on a worker when none is idle: what would be
+	// taken back before it is run is not worth sending.
+	ahead = patience
 	// unknown is the estimate for a worker that has not answered yet, and
 	// longest bounds what one slow request does to the estimate.
 	unknown = 5 * time.Millisecond
@@ -104,7 +107,7 @@ func (d *dispatcher) submit(c *call) error {
 	}
 	c.arrived = time.Now()
 	if len(d.waiting) == 0 {
-		if s := d.pick(len(c.frame)); s != nil {
+		if s := d.pick(len(c.frame), c.arrived); s != nil {
 			d.send(s, c, c.arrived)
 			return nil
 		}
@@ -122,11 +125,11 @@ func (d *dispatcher) submit(c *call) error {
 	return nil
 }
 
-// pick chooses the worker for a frame of that size: the most recently used one
-// whose queue is short, so that caches stay warm and idle workers stay idle; else
-// the most recently used idle one; else one that will soon be free; else nil. A
-// worker with threads counts as idle while one of them is.
-func (d *dispatcher) pick(size int) *slot {
+// pick chooses the worker for a frame of that size: of a small app the most recently
+// used one whose queue is short, and not held up already, so that caches stay warm and
+// idle workers stay idle; else the most recently used idle one; else one that will soon
+// be free; else nil. A worker with threads counts as idle while one of them is.
+func (d *dispatcher) pick(size int, now time.Time) *slot {
 	var idle, soon *slot
 	for _, s := range d.slots {
 		switch {
@@ -141,7 +144,7 @@ func (d *dispatcher) pick(size int) *slot {
 				idle = s
 			}
 		case s.held || len(s.sent) >= maxAhead || s.bytes+size > maxAheadBytes:
-		case s.load() <= concentrate:
+		case s.estimate <= small && s.load() <= concentrate && now.Sub(s.since) <= concentrate:
 			return s
 		case soon == nil && s.load() <= ahead:
 			soon = s
@@ -204,7 +207,7 @@ func (d *dispatcher) feed() {
 	}
 	n, now := 0, time.Now()
 	for n < len(d.waiting) {
-		s := d.pick(len(d.waiting[n].frame))
+		s := d.pick(len(d.waiting[n].frame), now)
 		if s == nil {
 			break
 		}

@@ -26,6 +26,57 @@ func TestQuickRequestsQueueOnTheWarmestWorker(t *testing.T) {
 	})
 }
 
+func TestRequestsThatTakeLongerThanWakingAWorkerGoToIdleOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 3)
+		h.train(200 * time.Microsecond)
+		for i := range 3 {
+			h.order(t.Context(), fmt.Sprint(i), 200*time.Microsecond)
+		}
+		h.expectRan("0:0", "1:1", "2:2")
+	})
+}
+
+func TestNothingIsQueuedOnAWorkerThatIsHeldUpAlready(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 2)
+		h.train(20 * time.Microsecond)
+		h.order(t.Context(), "slow", time.Second)
+		pass(concentrate + time.Microsecond)
+		h.order(t.Context(), "quick", 20*time.Microsecond)
+		h.expectRan("0:slow", "1:quick")
+	})
+}
+
+func TestOneSlowRequestDoesNotMakeAnAppSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 3)
+		h.train(20 * time.Microsecond)
+		h.serve("slow", time.Second)
+		for i := range 3 {
+			h.order(t.Context(), fmt.Sprint(i), 20*time.Microsecond)
+		}
+		pass(time.Millisecond)
+		h.expectRan("0:slow", "0:0", "0:1", "0:2")
+	})
+}
+
+func TestAppThatBecomesSlowIsKnownToBeSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, 2)
+		h.train(20 * time.Microsecond)
+		for range 10 {
+			h.serve("slow", 10*time.Millisecond)
+		}
+		h.mu.Lock()
+		h.ran = nil
+		h.mu.Unlock()
+		h.order(t.Context(), "a", 10*time.Millisecond)
+		h.order(t.Context(), "b", 10*time.Millisecond)
+		h.expectRan("0:a", "1:b")
+	})
+}
+
 func TestSlowAppGetsOneRequestPerWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, 3)
@@ -70,7 +121,7 @@ func TestWhatWaitsBehindASlowRequestIsRunByWhoeverIsFreeFirst(t *testing.T) {
 func TestRequestThatIsTakenBackGoesBeforeThoseThatCameLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, 1)
-		h.train(1500 * time.Microsecond) // one request may be sent ahead, not two
+		h.train(900 * time.Microsecond) // one request may be sent ahead, not two
 		h.order(t.Context(), "slow", 50*time.Millisecond)
 		h.order(t.Context(), "ahead", time.Microsecond)
 		h.order(t.Context(), "waits", time.Microsecond)
@@ -234,6 +285,9 @@ func TestWorkerThatCleansUpGetsNothingUntilItIsIdle(t *testing.T) {
 		h.serve("cleans", time.Microsecond)
 		h.serve("a", time.Microsecond)
 		h.expectRan("0:cleans", "1:a")
+		if name := w.slot.cleaning[0].name; name != "cleans" {
+			t.Errorf("the call that is not over has become %q", name)
+		}
 		h.idle(w.slot, w.slot.cleaning[0].id, 0)
 		w.flags = 0
 		h.serve("b", time.Microsecond)

@@ -247,9 +247,13 @@ func (d *dispatcher) rest(s *slot, flags psgi.Flags, now time.Time) {
 	}
 }
 
-// learn moves the estimate an eighth of the way to what a request took.
+// learn moves the estimate an eighth of the way to what a request took. It is to say
+// what is usual: if now and then one is slow, or its worker had to wait for a
+// processor, that is unusual, and counts as sixteen times the usual at most. More than
+// one in sixteen make it grow for good.
 func (s *dispatchState) learn(took time.Duration) {
-	s.estimate += (min(took, longest) - s.estimate) / 8
+	took = min(took, longest, max(16*s.estimate, small))
+	s.estimate += (took - s.estimate) / 8
 }
 
 // admit puts a worker that is ready to use; dead is closed when it has ended. For
