@@ -169,12 +169,17 @@ func serveOn(t *testing.T, addr string, a psgi.App, change ...func(*Options)) *s
 
 func serveAt(t *testing.T, l net.Listener, a psgi.App, change ...func(*Options)) *site {
 	t.Helper()
+	return serveBy(t, engineUnderTest(), l, a, change...)
+}
+
+func serveBy(t *testing.T, e Engine, l net.Listener, a psgi.App, change ...func(*Options)) *site {
+	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	opts := Options{App: a, Log: zap.New(core), Timeout: patience, SpoolDir: t.TempDir()}
 	for _, c := range change {
 		c(&opts)
 	}
-	s := &site{t: t, server: New(engineUnderTest()), addr: l.Addr(), logs: logs, opts: opts}
+	s := &site{t: t, server: New(e), addr: l.Addr(), logs: logs, opts: opts}
 	s.prepare(opts).Commit()
 	accepting := make(chan struct{})
 	go func() { // ends with Shutdown
