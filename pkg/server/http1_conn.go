@@ -66,6 +66,7 @@ func (c *http1Conn) run() {
 			return
 		}
 		c.release()
+		c.x.forget()
 		if c.open.Add(-1); !c.rest() {
 			return
 		}
@@ -77,6 +78,7 @@ func (c *http1Conn) finish() {
 	if c.cancel != nil {
 		c.cancel()
 	}
+	c.watch.stop(c) // runs still when there was a panic
 	c.release()
 	_ = c.Close()
 }
@@ -113,6 +115,9 @@ func (c *http1Conn) readHead() error {
 		before = append(before, head...)
 		c.pos, c.end = 0, 0
 
+		if c.guard.atHead() {
+			c.phase.CompareAndSwap(engaged, waiting) // there was but an empty line behind a request
+		}
 		if !begun {
 			begun, until = c.guard.midHead(), c.patience()
 		}
@@ -221,7 +226,7 @@ func (c *http1Conn) exchange() bool {
 		return false
 	case x.complete() != nil:
 		return false
-	case x.unread:
+	case x.unread, !x.keep && c.hasInput():
 		c.linger()
 		return false
 	}
@@ -240,7 +245,8 @@ func (c *http1Conn) refuse() {
 	}
 }
 
-// linger holds the connection open for what was refused to be read by the client.
+// linger holds the connection open for the client to read what it was sent last, while
+// more comes from it that nobody reads: closing it then throws away what is on its way.
 func (c *http1Conn) linger() {
 	if c.CloseWrite() != nil {
 		return
