@@ -84,6 +84,7 @@ func (e *netHTTP) guard(inner net.Conn) *conn {
 	c := &conn{
 		link:      link{Conn: inner, settings: e.server.settings.Load},
 		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
+		closing:   &e.closing,
 	}
 	c.leave = func() { e.roster.leave(c) }
 	e.enter(c)
