@@ -182,7 +182,7 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 // refuse answers in net/http's place.
 func (c *conn) refuse(instead []byte) error {
 	err := c.guard.err
-	if err == nil {
+	if err == nil || c.open.Load() > 0 { // the guard's is of a later request
 		err = refusedBy(instead)
 	}
 	set := c.settings()
