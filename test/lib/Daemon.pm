@@ -50,6 +50,7 @@ sub new {
     $socket = "$self->{dir}/socket" if ($socket // q{}) eq '1';
     my $configured = delete $option{configured};
     unshift @args, $socket ? ('--socket', $socket) : qw(--host 127.0.0.1 --port 0) if !$configured;
+    unshift @args, "--http-engine=$ENV{HTTP_ENGINE}" if $ENV{HTTP_ENGINE};
     my ($env, $cwd, $silent) = delete @option{qw(env cwd silent)};
     croak "Daemon->new: no such option: @{[sort keys %option]}" if %option;
 
@@ -380,6 +381,9 @@ source of an app to serve, instead of one in C<args>; C<unix>, listen on a unix 
 C<configured>, the address is in thrall.toml;
 C<env>, changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in;
 C<silent>, do not wait until the daemon says that it is ready, as it will not (C<-q>).
+
+With C<HTTP_ENGINE> in the environment of the test it serves by that C<http_engine>: what is about HTTP
+is tested with each.
 
 When root runs the test, the daemon stays root, unless the arguments have a C<--user>; an empty one is
 as good as none for the daemon.
