@@ -38,6 +38,7 @@ const (
 type conn struct {
 	link
 	endpoints *endpoints
+	closing   *atomic.Bool // the engine's
 
 	// These are touched only by Read, which net/http never calls twice at once.
 	guard   guard
@@ -54,6 +55,9 @@ type conn struct {
 func (c *conn) Read(p []byte) (int, error) {
 	for c.guard.err == nil {
 		c.await()
+		if c.closing.Load() && c.idle() && !c.isFresh() && !c.hasInput() {
+			return 0, io.EOF
+		}
 		n, err := c.Conn.Read(p)
 		if c.guard.atHead() {
 			c.guard.limit = c.settings().MaxHeaderBytes
@@ -68,6 +72,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		case c.guard.err != nil:
 			c.poison = c.guard.poison()
 		case err != nil && n == 0:
+			if c.closing.Load() && c.idle() && errors.Is(err, os.ErrDeadlineExceeded) {
+				continue // woken by closeWaiting
+			}
 			if !c.silent(err) {
 				return 0, err
 			}
@@ -121,6 +128,9 @@ func (c *conn) silent(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && c.guard.midHead() && c.open.Load() == 0
 }
 
+// idle reports whether the connection carries no request, not even the first byte of one.
+func (c *conn) idle() bool { return c.open.Load() == 0 && c.guard.atHead() }
+
 // Write writes a piece of a response. While no request is with the server, it is
 // net/http refusing one.
 func (c *conn) Write(p []byte) (int, error) {
@@ -171,7 +181,7 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 // refuse answers in net/http's place.
 func (c *conn) refuse(instead []byte) error {
 	err := c.guard.err
-	if err == nil {
+	if err == nil || c.open.Load() > 0 { // the guard's is of a later request
 		err = refusedBy(instead)
 	}
 	set := c.settings()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -266,33 +264,5 @@ func TestRequestBehindAStreamIsAnsweredInTheStop(t *testing.T) {
 	c.wantClosed()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestConnectionWithAnUnreadRequestIsNotClosedAsWaiting(t *testing.T) {
-	l := listenWant(t, filepath.Join(t.TempDir(), "socket"), ListenOptions{})
-	client, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	inner, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &link{Conn: inner, leave: func() {}}
-	if _, err := client.Write([]byte("G")); err != nil {
-		t.Fatal(err)
-	}
-	c.closeWaiting()
-	if c.phase.Load() == closed {
-		t.Error("closed, though a request has arrived")
-	}
-	if _, err := inner.Read(make([]byte, 10)); err != nil {
-		t.Fatal(err)
-	}
-	c.closeWaiting()
-	if c.phase.Load() != closed || c.engage() {
-		t.Error("not closed, though nothing has arrived")
 	}
 }

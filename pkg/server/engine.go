@@ -25,7 +25,7 @@ type engine interface {
 
 // peer is a connection as the roster of an engine sees it.
 type peer interface {
-	// closeWaiting closes the connection if it carries no request, not even one
+	// closeWaiting has the connection close if it carries no request, not even one
 	// that the kernel has and the engine has not, and if none is certain to come: a
 	// client that has only just connected is about to send one, and would not know
 	// what became of it.
@@ -163,9 +163,14 @@ func (l *link) engage() bool {
 	return l.phase.CompareAndSwap(waiting, engaged) || l.phase.Load() == engaged
 }
 
+// longAgo is a deadline that wakes whoever reads.
+var longAgo = time.Unix(1, 0)
+
+// closeWaiting wakes who reads from the connection, which alone knows whether a request
+// has begun to arrive: what has left the kernel may not have come any further.
 func (l *link) closeWaiting() {
-	if !l.isFresh() && !l.hasInput() && l.phase.CompareAndSwap(waiting, closed) {
-		_ = l.end()
+	if l.phase.Load() == waiting {
+		_ = l.SetReadDeadline(longAgo)
 	}
 }
 

@@ -84,6 +84,7 @@ func (e *netHTTP) guard(inner net.Conn) *conn {
 	c := &conn{
 		link:      link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now()},
 		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
+		closing:   &e.closing,
 	}
 	c.leave = func() { e.leave(c) }
 	e.enter(c)

@@ -58,6 +58,7 @@ func (c *http1Conn) run() {
 			return
 		}
 		c.release()
+		c.x.forget()
 		if c.open.Add(-1); !c.rest() {
 			return
 		}
@@ -69,6 +70,7 @@ func (c *http1Conn) finish() {
 	if c.cancel != nil {
 		c.cancel()
 	}
+	c.watch.stop(c) // runs still when there was a panic
 	c.release()
 	_ = c.Close()
 }
@@ -104,6 +106,9 @@ func (c *http1Conn) readHead() error {
 		}
 		before = append(before, head...)
 		c.letGo()
+		if c.guard.atHead() {
+			c.phase.CompareAndSwap(engaged, waiting) // there was but an empty line behind a request
+		}
 		if !begun {
 			begun, until = c.guard.midHead(), c.patience()
 		}
@@ -200,7 +205,7 @@ func (c *http1Conn) exchange() bool {
 		return false
 	case x.complete() != nil:
 		return false
-	case x.unread:
+	case x.unread, !x.keep && c.hasInput():
 		c.linger()
 		return false
 	}
@@ -214,12 +219,13 @@ func (c *http1Conn) refuse() {
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
-	if c.send(appendRefusal(nil, err, set.ServerSoftware)) == nil {
+	if _, err := c.send(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
 		c.linger()
 	}
 }
 
-// linger holds the connection open for what was refused to be read by the client.
+// linger holds the connection open for the client to read what it was sent last, while
+// more comes from it that nobody reads: closing it then throws away what is on its way.
 func (c *http1Conn) linger() {
 	if c.CloseWrite() != nil {
 		return

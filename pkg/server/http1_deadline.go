@@ -47,17 +47,6 @@ func (d *deadlines) write(c *http1Conn, within time.Duration) {
 	_ = c.SetWriteDeadline(d.writing)
 }
 
-// longAgo is a deadline that wakes whoever reads.
-var longAgo = time.Unix(1, 0)
-
-// closeWaiting wakes the connection's goroutine, which alone knows whether a request has
-// begun to arrive.
-func (c *http1Conn) closeWaiting() {
-	if c.phase.Load() == waiting {
-		_ = c.SetReadDeadline(longAgo)
-	}
-}
-
 // receive reads from the client into p, or into the free part of the connection's buffer
 // if p is nil. Once the server stops it fails on a connection that carries no request.
 func (c *http1Conn) receive(p []byte) (int, error) {

@@ -50,6 +50,18 @@ func (x *http1Exchange) start(c *http1Conn, set *settings) {
 	}
 }
 
+// keptFields is for how many fields of a request a waiting connection keeps room.
+const keptFields = 64
+
+// forget lets go of the request, whose head may be large.
+func (x *http1Exchange) forget() {
+	r := &x.asked
+	r.method, r.target, r.proto, r.host = "", "", "", ""
+	if clear(r.header); cap(r.header) > keptFields {
+		r.header = nil
+	}
+}
+
 func (x *http1Exchange) request() *request { return &x.asked }
 
 func (x *http1Exchange) read(p []byte) (int, error) {
@@ -59,7 +71,7 @@ func (x *http1Exchange) read(p []byte) (int, error) {
 	if x.expects {
 		x.expects = false
 		x.c.deadlines.write(x.c, x.set.Timeout)
-		if x.c.send(goOn) != nil {
+		if _, err := x.c.send(goOn); err != nil {
 			return 0, errClientLeft
 		}
 	}
@@ -126,7 +138,9 @@ func (x *http1Exchange) inform(status int, h psgi.Header) {
 		head = appendField(head, f.Name, f.Value)
 	}
 	x.c.deadlines.write(x.c, informPatience)
-	_ = x.c.send(append(head, "\r\n"...))
+	if n, err := x.c.send(append(head, "\r\n"...)); err != nil && n > 0 {
+		_ = x.c.Close() // what follows would stand in the middle of it
+	}
 }
 
 func (x *http1Exchange) begin(h head) {
@@ -165,6 +179,8 @@ func (x *http1Exchange) appendHead(dst []byte, h head) []byte {
 	return append(dst, "\r\n"...)
 }
 
+var lineEnd = []byte("\r\n")
+
 // gather is how many bytes of a response may wait to be written together.
 const gather = 8 << 10
 
@@ -172,17 +188,21 @@ func (x *http1Exchange) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	end := ""
+	var end []byte
 	if x.chunked {
 		x.out = appendChunkSize(x.out, len(p))
-		end = "\r\n"
+		end = lineEnd
 	}
 	if len(x.out)+len(p)+len(end) <= gather {
 		x.out = append(append(x.out, p...), end...)
 		return nil
 	}
-	x.pieces = [...][]byte{x.out, p, []byte(end)}
-	all := net.Buffers(x.pieces[:])
+	all := net.Buffers(x.pieces[:0])
+	for _, piece := range [...][]byte{x.out, p, end} {
+		if len(piece) > 0 { // to write nothing may take as long as a client does not read
+			all = append(all, piece)
+		}
+	}
 	x.c.deadlines.write(x.c, x.set.Timeout)
 	_, err := all.WriteTo(x.c.Conn)
 	x.pieces = [3][]byte{}
@@ -195,7 +215,7 @@ func (x *http1Exchange) flush() error {
 		return nil
 	}
 	x.c.deadlines.write(x.c, x.set.Timeout)
-	err := x.c.send(x.out)
+	_, err := x.c.send(x.out)
 	x.out = x.out[:0]
 	return err
 }

@@ -70,20 +70,19 @@ func (c *http1Conn) tryReading(fd uintptr) bool {
 	return true
 }
 
-// send writes p, before the deadline for writes.
-func (c *http1Conn) send(p []byte) error {
+// send writes p, before the deadline for writes, and returns how much of it the client
+// has been sent.
+func (c *http1Conn) send(p []byte) (n int, err error) {
 	s := &c.socket
 	if s.raw == nil {
-		_, err := c.Write(p)
-		return err
+		return c.Write(p)
 	}
 	s.unsent, s.writeErr = p, nil
-	err := s.raw.Write(s.tryWrite)
-	s.unsent = nil
-	if err == nil {
+	if err = s.raw.Write(s.tryWrite); err == nil {
 		err = s.writeErr
 	}
-	return err
+	n, s.unsent = len(p)-len(s.unsent), nil
+	return n, err
 }
 
 // tryWriting writes what is unsent, without waiting. It returns false if the client has to

@@ -297,13 +297,21 @@ type reply struct {
 // reply reads the response to a request of that method.
 func (c *client) reply(method string) reply {
 	c.t.Helper()
-	r, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	r, err := c.tryReply(method)
 	if err != nil {
 		c.t.Fatalf("no response: %v", err)
 	}
+	return r
+}
+
+func (c *client) tryReply(method string) (reply, error) {
+	r, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		return reply{Response: &http.Response{}}, err
+	}
 	text, err := io.ReadAll(r.Body)
 	_ = r.Body.Close()
-	return reply{r, string(text), err}
+	return reply{r, string(text), err}, nil
 }
 
 // get is a request of one line and its response.
