@@ -42,12 +42,15 @@ func writeChart(path string, results []*result) error {
 	chart.Title.Text = "requests a second, thralld being 1"
 	chart.Title.Padding = vg.Points(6)
 	chart.Y.Min = 0
-	chart.Legend.Top, chart.Legend.XOffs = true, -vg.Points(4)
+	chart.Legend.Top = true
 	chart.Legend.ThumbnailWidth = vg.Points(12)
-	chart.Add(plotter.NewGrid())
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	chart.Add(grid)
 	chart.NominalX(names...)
 
 	width := vg.Points(11)
+	const legend = 0.9 // the room for it at the right, in groups
 	var drawn []*peer
 	for _, p := range peers {
 		if colours[p.name] != nil {
@@ -75,6 +78,7 @@ func writeChart(path string, results []*result) error {
 		chart.Add(bars)
 		chart.Legend.Add(p.name, bars)
 	}
+	chart.X.Min, chart.X.Max = -0.5, float64(len(shown))-0.5+legend
 	if err := chart.Save(vg.Length(len(shown)+1)*80, 280, path); err != nil {
 		return fmt.Errorf("draw the chart: %w", err)
 	}

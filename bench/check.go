@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // judgement compares one figure with the recorded one.
@@ -99,5 +100,5 @@ func number(value float64) string {
 	if math.IsNaN(value) {
 		return "none"
 	}
-	return fmt.Sprintf("%.4g", value)
+	return strconv.FormatFloat(value, 'f', -1, 64)
 }
