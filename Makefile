@@ -58,6 +58,18 @@ lint: ## everything that looks at the code without running it
 fuzz: ## run every fuzz test for FUZZTIME, 20s by default
 	@test/fuzz $(FUZZTIME)
 
+.PHONY: bench
+bench: ## measure thralld beside Debian's servers, and write what README.md shows (15 minutes)
+	@bench/run --markdown=bench/RESULTS.md --svg=bench/results.svg
+
+.PHONY: bench-check
+bench-check: ## compare with what bench/record.json holds, and fail on a loss (4 minutes)
+	@bench/run --check=bench/record.json
+
+.PHONY: bench-record
+bench-record: ## make bench/record.json anew, after a change that is meant (4 minutes)
+	@bench/run --record=bench/record.json
+
 .PHONY: fmt
 fmt: tools ## format all Go and Perl
 	@.tools/bin/golangci-lint fmt

@@ -16,7 +16,7 @@
 #
 #   for n in 500 1500; do
 #       PERL_HASH_SEED=0 valgrind --tool=callgrind --callgrind-out-file=/tmp/worker.$n \
-#           perl -Ipkg/psgi/perl bench/worker.pl bench/hello.psgi $n hello
+#           perl -Ipkg/psgi/perl bench/worker.pl bench/apps/hello.psgi $n hello
 #   done 2>&1 | awk '/Collected/ { n[++i] = $NF } END { print (n[2] - n[1]) / 1000 }'
 #
 # The other process is not counted, as it is executed anew. With the same perl and
