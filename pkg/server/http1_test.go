@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -153,7 +154,7 @@ func TestBodyThatCameWithItsExpectationIsRead(t *testing.T) {
 	c := s.dial().send(expecting + "Content-Length: 2\r\n\r\nhi" + expecting + "Transfer-Encoding: chunked\r\n\r\n2\r\nho\r\n0\r\n\r\n" + getOne)
 	for _, want := range []string{"hi", "ho"} {
 		r := c.reply("POST")
-		if r.StatusCode == 100 {
+		if r.StatusCode == http.StatusContinue {
 			r = c.reply("POST")
 		}
 		r.wantText(t, want)
@@ -299,6 +300,29 @@ func TestLastAnswerIsWholeThoughMoreRequestsCame(t *testing.T) {
 	if r := c.reply("GET"); len(r.text) != size || r.err != nil {
 		t.Errorf("%d bytes, error %v", len(r.text), r.err)
 	}
+}
+
+// panicking is an access log that fails on the first line, in the worst way.
+type panicking struct{ told chan struct{} }
+
+func (p panicking) Write(line []byte) (int, error) {
+	select {
+	case <-p.told:
+	default:
+		close(p.told)
+		panic("no log")
+	}
+	return len(line), nil
+}
+
+func TestPanicOutsideOfTheAppEndsOneConnectionOnly(t *testing.T) {
+	l := listenWant(t, "127.0.0.1:0", ListenOptions{})
+	s := serveBy(t, OwnEngine, l, echo, func(o *Options) { o.AccessLog = panicking{make(chan struct{})} })
+	other := s.dial()
+	first := s.dial().send(getOne)
+	_, _ = io.Copy(io.Discard, first) // it may have its answer, and ends in any case
+	other.get("/").wantStatus(t, 200)
+	s.logged("panic in a connection")
 }
 
 // exhausted is a listener that has no descriptors for a while.

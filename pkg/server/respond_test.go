@@ -149,14 +149,14 @@ func TestServerFieldIsTheAppsIfItSendsOne(t *testing.T) {
 	}
 }
 
-func fileAnswer(t *testing.T, path string, offset, length int64, header ...string) *psgi.Response {
+func fileAnswer(t *testing.T, path string, offset, length int64) *psgi.Response {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	r := pieces(script(), header...)
+	r := pieces(script())
 	r.File = &psgi.File{File: f, Offset: offset, Length: length}
 	return r
 }
@@ -194,6 +194,35 @@ func TestFileThatShrankIsCut(t *testing.T) {
 	}
 	c.wantClosed()
 	s.logged("response cut")
+}
+
+func TestFileThatShrinksWhileItIsSentIsCut(t *testing.T) {
+	const size, left = 32 << 20, 1 << 20 // more than sockets take in
+	for name, start := range map[string]func(*testing.T, psgi.App, ...func(*Options)) *site{"tcp": serve, "unix": serveUnix} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "f")
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(file, size); err != nil {
+				t.Fatal(err)
+			}
+			answer := fileAnswer(t, file, 0, size)
+			s := start(t, always(func() *psgi.Response { return answer }))
+			c := s.dial().send(getOne)
+			if _, err := c.r.Peek(1); err != nil { // it is being sent
+				t.Fatal(err)
+			}
+			if err := os.Truncate(file, left); err != nil {
+				t.Fatal(err)
+			}
+			if r := c.reply("GET"); r.err == nil || len(r.text) >= size {
+				t.Errorf("%d bytes, error %v", len(r.text), r.err)
+			}
+			c.wantClosed()
+			s.logged("response cut")
+		})
+	}
 }
 
 func TestBodyLongerThanItsLengthIsCutThere(t *testing.T) {

@@ -33,15 +33,16 @@ func locate(r *request, mount string) (place, error) {
 	if (marked || absolute || r.method == "CONNECT") && !isURI(r) {
 		return place{}, fmt.Errorf("%w: target %.80q", errMalformed, r.target)
 	}
-	switch {
-	case r.method == "CONNECT":
+	if r.method == "CONNECT" {
 		return place{}, fmt.Errorf("%w: CONNECT", errMethod)
-	case absolute && !strings.EqualFold(scheme, r.scheme):
-		return place{}, fmt.Errorf("%w: scheme %.20q", errMisdirected, scheme)
-	case absolute:
+	}
+	if absolute {
 		at.host, at.uri = splitAuthority(rest)
-		if at.host == "" || !validHost(at.host) {
+		switch {
+		case at.host == "" || !validHost(at.host):
 			return place{}, fmt.Errorf("%w: host %.80q of the target", errMalformed, at.host)
+		case !strings.EqualFold(scheme, r.scheme):
+			return place{}, fmt.Errorf("%w: scheme %.20q", errMisdirected, scheme)
 		}
 	}
 	if at.uri == "*" && r.method == "OPTIONS" {
@@ -64,15 +65,15 @@ func locate(r *request, mount string) (place, error) {
 	return at, nil
 }
 
-// isURI reports whether net/url can read a request's target. That of most requests is a
-// path, and needs no more than its escapes to be right.
+// isURI reports whether net/url can read a request's target, and its host is valid. That
+// of most requests is a path, and needs no more than its escapes to be right.
 func isURI(r *request) bool {
 	target := r.target
 	if r.method == "CONNECT" && target[0] != '/' {
 		target = "http://" + target // it is an authority (RFC 9112, 3.2.3)
 	}
-	_, err := url.ParseRequestURI(target)
-	return err == nil
+	u, err := url.ParseRequestURI(target)
+	return err == nil && validHost(u.Host)
 }
 
 // isMethod reports whether PSGI can name the method: capital letters only.
