@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,6 +104,21 @@ func TestClientThatLeavesWhileWaitingEndsTheCall(t *testing.T) {
 	c.Close()
 	waitFor(t, "the end of the call", ended)
 	s.logged("client left")
+}
+
+func TestClientThatResetsItsConnectionIsNoticed(t *testing.T) {
+	running, ended := make(chan struct{}), make(chan struct{})
+	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
+		close(running)
+		<-ctx.Done()
+		close(ended)
+		return nil, context.Cause(ctx)
+	}))
+	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	waitFor(t, "the call", running)
+	_ = c.Conn.(*net.TCPConn).SetLinger(0)
+	c.Close()
+	waitFor(t, "the end of the call", ended)
 }
 
 func TestClientThatLeavesDuringAStreamClosesTheBody(t *testing.T) {

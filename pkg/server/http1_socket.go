@@ -107,8 +107,12 @@ func (c *http1Conn) tryWriting(fd uintptr) bool {
 func retry(call, fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		if errno != unix.EINTR {
-			return int(n), errno
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno // n is -1
 		}
 	}
 }
