@@ -15,9 +15,10 @@ import (
 type http1 struct {
 	roster
 
-	server *Server
-	base   context.Context // of all connections
-	cut    context.CancelFunc
+	server  *Server
+	base    context.Context // of all connections
+	cut     context.CancelFunc
+	watches watches
 }
 
 func newHTTP1(s *Server) *http1 {

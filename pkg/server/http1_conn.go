@@ -70,7 +70,7 @@ func (c *http1Conn) finish() {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	c.watch.stop(c) // runs still when there was a panic
+	c.engine.watches.stop(c) // runs still when there was a panic
 	c.release()
 	_ = c.Close()
 }
@@ -196,7 +196,7 @@ func (c *http1Conn) exchange() bool {
 	x := &c.x
 	x.start(c, set)
 	whole := c.engine.server.serve(c.ctx, set, x)
-	c.watch.stop(c)
+	c.engine.watches.stop(c)
 	switch {
 	case !whole:
 		if x.endless {

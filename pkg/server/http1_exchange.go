@@ -46,7 +46,7 @@ func (x *http1Exchange) start(c *http1Conn, set *settings) {
 		x.asked.length = 0
 	}
 	if x.unread = x.asked.length != 0; !x.unread {
-		c.watch.start(c)
+		c.engine.watches.start(c)
 	}
 }
 
@@ -128,7 +128,7 @@ func (x *http1Exchange) ended() error {
 		return nil
 	}
 	x.unread = false
-	x.c.watch.start(x.c)
+	x.c.engine.watches.start(x.c)
 	return io.EOF
 }
 

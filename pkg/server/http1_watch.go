@@ -16,60 +16,108 @@ const watchAfter = 10 * time.Millisecond
 // nothing else tells; what it reads of the next request goes into the connection's
 // buffer, and then it does not notice any more.
 type watch struct {
-	mu    sync.Mutex
-	timer *time.Timer // nil before the first request that needs one
-	armed bool
-	done  chan struct{} // closed at its end; nil while it does not run
+	since      time.Time // when the request began to run
+	prev, next *watch    // of those that do not read yet, the ones that began before and after
+	listed     bool
+	conn       *http1Conn
+	done       chan struct{} // closed when it ends to read; nil while it has not begun
+}
+
+// watches are those of an engine. One timer serves all that do not read yet, in the order
+// in which they began: most requests end before it is their turn, and a timer of its own
+// for each would wake the runtime again and again.
+type watches struct {
+	mu          sync.Mutex
+	first, last *watch
+	timer       *time.Timer // runs tick; nil before the first watch
+	armed       bool        // the timer is set
 }
 
 // start has the client of c watched in a while. The request must have been read whole;
 // until stop returns, c is not to be read from.
-func (w *watch) start(c *http1Conn) {
+func (l *watches) start(c *http1Conn) {
 	if c.pos < c.end {
 		return // the next request is there already
 	}
 	c.letGo()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.armed = true
-	if w.timer == nil {
-		w.timer = time.AfterFunc(watchAfter, func() { w.run(c) })
+	w := &c.watch
+	w.since, w.conn = time.Now(), c
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.prev, w.next, w.listed = l.last, nil, true
+	if l.last = w; w.prev == nil {
+		l.first = w
 	} else {
-		w.timer.Reset(watchAfter)
+		w.prev.next = w
+	}
+	if !l.armed {
+		l.arm(watchAfter)
+	}
+}
+
+func (l *watches) arm(after time.Duration) {
+	l.armed = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(after, l.tick)
+	} else {
+		l.timer.Reset(after)
 	}
 }
 
 // stop returns when nothing watches c.
-func (w *watch) stop(c *http1Conn) {
-	w.mu.Lock()
+func (l *watches) stop(c *http1Conn) {
+	w := &c.watch
+	l.mu.Lock()
+	l.unlist(w)
 	done := w.done
-	if w.armed {
-		w.armed = false
-		w.timer.Stop()
-	}
-	if done != nil {
+	if w.done = nil; done != nil {
 		c.deadlines.arm(c, longAgo)
 	}
-	w.done = nil
-	w.mu.Unlock()
+	l.mu.Unlock()
 	if done != nil {
 		<-done
 	}
 }
 
-// run watches.
-func (w *watch) run(c *http1Conn) {
-	w.mu.Lock()
-	if !w.armed {
-		w.mu.Unlock()
+// unlist takes a watch off that is not to read.
+func (l *watches) unlist(w *watch) {
+	if !w.listed {
 		return
 	}
-	w.armed = false
-	done := make(chan struct{})
-	w.done = done
-	c.deadlines.arm(c, time.Time{})
-	w.mu.Unlock()
+	w.listed = false
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next = nil, nil
+}
 
+// tick has those read whose time has come.
+func (l *watches) tick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
+	for now := time.Now(); l.first != nil; {
+		w := l.first
+		if left := watchAfter - now.Sub(w.since); left > 0 {
+			l.arm(left)
+			return
+		}
+		l.unlist(w)
+		w.done = make(chan struct{})
+		w.conn.deadlines.arm(w.conn, time.Time{})
+		go w.conn.watchClient(w.done) // ends when the client does something, or with stop
+	}
+}
+
+// watchClient reads until the client sends something or leaves, or until it is stopped.
+func (c *http1Conn) watchClient(done chan<- struct{}) {
 	defer close(done)
 	n, err := c.readInto(nil)
 	if c.end += n; n == 0 && !errors.Is(err, os.ErrDeadlineExceeded) {

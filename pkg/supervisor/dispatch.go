@@ -28,6 +28,10 @@ const (
 	// patience is how long a request may be run while others wait behind it on
 	// the same worker; then they are taken back.
 	patience = time.Millisecond
+	// lonePatience is how long that may be for a request that nobody waits behind,
+	// before its worker is found to be busy. It may not even have been read. Each look
+	// costs a wake-up, and most of these would find nothing.
+	lonePatience = 5 * patience
 	// ahead is how much may be queued on a worker when none is idle: what would be
 	// taken back before it is run is not worth sending.
 	ahead = patience
@@ -182,12 +186,20 @@ func (d *dispatcher) send(s *slot, c *call, now time.Time) {
 	if s.limit > 0 && (s.served == s.nearAt() || s.exhausted()) { // told once, not at each of the last
 		wake(d.attention)
 	}
-	d.arm(patience, now)
+	d.arm(s.patience()-now.Sub(s.since), now)
 	if err := d.transmit(s, c.frame); err != nil {
 		// The queue is ours as well, so this is no dead worker: its end comes
 		// as an event of its own, and fails what is in sent.
 		d.log.Error("request not sent to worker", zap.Int("worker", s.number), zap.Error(err))
 	}
+}
+
+// patience is how long the first of the slot's requests may be run without a look.
+func (s *slot) patience() time.Duration {
+	if len(s.sent) == 1 && !s.threaded() {
+		return lonePatience
+	}
+	return patience
 }
 
 // transmit sends a frame to a worker. One that is so far behind that its queue is

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -103,12 +102,11 @@ func (p *logPipe) read() pipeState {
 		if p.closed {
 			return pipeEnded
 		}
-		n, err := unix.Read(p.fd, p.buf[:])
+		n, errno := readNow(p.fd, p.buf[:])
 		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
+		case errno == unix.EAGAIN:
 			return pipeEmpty
-		case err != nil || n == 0:
+		case errno != 0 || n == 0:
 			return pipeEnded
 		default:
 			p.split(p.buf[:n])

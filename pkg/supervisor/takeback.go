@@ -132,7 +132,7 @@ func (d *dispatcher) tick() {
 		if s.bytes == 0 || s.held {
 			continue
 		}
-		if wait := patience - now.Sub(s.since); wait > 0 {
+		if wait := s.patience() - now.Sub(s.since); wait > 0 {
 			d.arm(wait, now)
 			continue
 		}

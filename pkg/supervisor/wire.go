@@ -6,7 +6,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -63,26 +62,19 @@ func socketPair() ([2]*os.File, error) {
 	return ends, os.NewSyscallError("fcntl", err)
 }
 
-// send goes to the kernel directly: the runtime has nothing to wait for, and by way of
-// it a send would cost twice as much.
 func (w *socketWire) send(frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return os.ErrClosed
 	}
-	for {
-		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(w.fd), uintptr(unsafe.Pointer(unsafe.SliceData(frame))),
-			uintptr(len(frame)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		switch errno {
-		case 0:
-			return nil
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return errQueueFull
-		default:
-			return errno
-		}
+	switch errno := sendNow(w.fd, frame); errno {
+	case 0:
+		return nil
+	case unix.EAGAIN:
+		return errQueueFull
+	default:
+		return errno
 	}
 }
 
@@ -93,11 +85,8 @@ func (w *socketWire) takeBack(dead bool) []uint32 {
 	var others [][]byte
 	buf := make([]byte, 4096) // requests are cut short: only their id matters
 	for {
-		n, _, err := unix.Recvfrom(int(w.workers.Fd()), buf, unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil || n == 0 {
+		n, errno := receiveNow(int(w.workers.Fd()), buf)
+		if errno != 0 || n == 0 {
 			break
 		}
 		frame, err := psgi.ParseFrame(buf[:n])
