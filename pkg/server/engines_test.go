@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/textproto"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -262,43 +264,98 @@ var (
 //     where the guard finds something else behind the line;
 //   - of HTTP/1.0 it heeds the first Connection line only, and says keep-alive to a client
 //     that asks for both, before it closes;
-//   - what it refuses by itself it answers in HTTP/1.1, also to HTTP/1.0;
+//   - what it refuses by itself it answers in HTTP/1.1, also to HTTP/1.0, and with a body,
+//     also to HEAD;
 //   - it finds "close" and "keep-alive" in Connection behind a space, too.
 func FuzzEnginesAgree(f *testing.F) {
 	addSeeds(f)
-	f.Fuzz(func(t *testing.T, raw string, cut uint16, shape uint8) {
-		if trailer.MatchString(raw) || spaced.MatchString(raw) || oldInTwoWays(raw) {
+	f.Fuzz(agree)
+}
+
+// agree holds the engines to the same answers to raw, which is cut into segments by cut,
+// from the app of that shape.
+func agree(t *testing.T, raw string, cut uint16, shape uint8) {
+	if trailer.MatchString(raw) || spaced.MatchString(raw) || oldInTwoWays(raw) {
+		return
+	}
+	synctest.Test(t, func(t *testing.T) {
+		own := converse(t, OwnEngine, raw, segmentsBy(cut), int(shape))
+		other := converse(t, NetHTTP, raw, segmentsBy(cut), int(shape))
+		for _, call := range other.Calls {
+			if strings.HasPrefix(call.Env["HTTP_PRAGMA"], "no-cache") && !cacheControl.MatchString(raw) {
+				delete(call.Env, "HTTP_CACHE_CONTROL")
+			}
+		}
+		if n := len(own.Answers); !own.Ended && len(other.Answers) == n+1 && other.Answers[n].Status == 400 && endsInHead(raw) {
+			other.Answers, other.Ended = other.Answers[:n], false
+		}
+		if n := len(other.Answers); !other.Ended && len(own.Answers) == n+1 && own.Answers[n].Status == 413 {
+			own.Answers, own.Ended = own.Answers[:n], false
+		}
+		if n := len(own.Answers); n > 0 && n == len(other.Answers) && other.Answers[n-1].Status == http.StatusBadRequest &&
+			own.Ended && own.Answers[n-1].Status == refusedByGuard(raw) {
+			other.Answers[n-1] = own.Answers[n-1]
+		}
+		for i := range min(len(own.Answers), len(other.Answers)) {
+			if a, b := own.Answers[i], &other.Answers[i]; a.Status == http.StatusBadRequest && b.Status == a.Status && a.Body == "" {
+				b.Body = ""
+			}
+			if a, b := &own.Answers[i], &other.Answers[i]; a.Status == http.StatusBadRequest && a.Proto == "HTTP/1.0" && b.Proto != a.Proto {
+				b.Proto = a.Proto
+				delete(b.Header, "Connection")
+			}
+		}
+		if diff := cmp.Diff(other, own, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q: net/http (-), own (+):\n%s", raw, diff)
+		}
+	})
+}
+
+// TestEnginesAgreeOnMutatedConversations is FuzzEnginesAgree with changes that are the same
+// in every run. ENGINES_SEED=N draws others.
+func TestEnginesAgreeOnMutatedConversations(t *testing.T) {
+	const rounds = 1500
+	seed, _ := strconv.ParseUint(os.Getenv("ENGINES_SEED"), 10, 64)
+	random := rand.New(rand.NewPCG(seed, 1))
+	bases := slices.Clone(conversations)
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		if raw := refused[name].raw; len(raw) < 1000 {
+			bases = append(bases, getOne+raw)
+		}
+	}
+	for range rounds {
+		raw := bases[random.IntN(len(bases))]
+		for range 1 + random.IntN(4) {
+			raw = mutated(random, raw, bases)
+		}
+		agree(t, raw, uint16(random.IntN(1<<16)), uint8(random.IntN(1<<8)))
+		if t.Failed() {
 			return
 		}
-		synctest.Test(t, func(t *testing.T) {
-			own := converse(t, OwnEngine, raw, segmentsBy(cut), int(shape))
-			other := converse(t, NetHTTP, raw, segmentsBy(cut), int(shape))
-			for _, call := range other.Calls {
-				if strings.HasPrefix(call.Env["HTTP_PRAGMA"], "no-cache") && !cacheControl.MatchString(raw) {
-					delete(call.Env, "HTTP_CACHE_CONTROL")
-				}
-			}
-			if n := len(own.Answers); !own.Ended && len(other.Answers) == n+1 && other.Answers[n].Status == 400 && endsInHead(raw) {
-				other.Answers, other.Ended = other.Answers[:n], false
-			}
-			if n := len(other.Answers); !other.Ended && len(own.Answers) == n+1 && own.Answers[n].Status == 413 {
-				own.Answers, own.Ended = own.Answers[:n], false
-			}
-			if n := len(own.Answers); n > 0 && n == len(other.Answers) && other.Answers[n-1].Status == http.StatusBadRequest &&
-				own.Ended && own.Answers[n-1].Status == refusedByGuard(raw) {
-				other.Answers[n-1] = own.Answers[n-1]
-			}
-			for i := range min(len(own.Answers), len(other.Answers)) {
-				if a, b := &own.Answers[i], &other.Answers[i]; a.Status == http.StatusBadRequest && a.Proto == "HTTP/1.0" && b.Proto != a.Proto {
-					b.Proto = a.Proto
-					delete(b.Header, "Connection")
-				}
-			}
-			if diff := cmp.Diff(other, own, cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("%q: net/http (-), own (+):\n%s", raw, diff)
-			}
-		})
-	})
+	}
+}
+
+// mutated changes raw in one place.
+func mutated(random *rand.Rand, raw string, bases []string) string {
+	words := []string{
+		"\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "0", "a", "%", "\x00", "\xff", "\r\n\r\n", "HTTP/1.0", "HTTP/1.1", "Host: a\r\n",
+		"Connection: close\r\n", "Connection: keep-alive\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n",
+		"Expect: 100-continue\r\n", "3\r\nabc\r\n", "0\r\n\r\n", "POST", "HEAD", "/%41?x#y",
+	}
+	from := random.IntN(len(raw) + 1)
+	to := min(len(raw), from+random.IntN(6))
+	switch random.IntN(5) {
+	case 0: // leave something out
+		return raw[:from] + raw[to:]
+	case 1: // say it twice
+		return raw[:to] + raw[from:]
+	case 2: // go on with another conversation
+		other := bases[random.IntN(len(bases))]
+		return raw[:from] + other[random.IntN(len(other)):]
+	case 3: // put a word in place of something
+		return raw[:from] + words[random.IntN(len(words))] + raw[to:]
+	}
+	return raw[:from] + words[random.IntN(len(words))] + raw[from:]
 }
 
 // endsInHead reports whether the last request's head is not whole.
