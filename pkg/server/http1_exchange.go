@@ -56,7 +56,7 @@ const keptFields = 64
 // forget lets go of the request, whose head may be large.
 func (x *http1Exchange) forget() {
 	r := &x.asked
-	r.method, r.target, r.proto, r.host = "", "", "", ""
+	r.line, r.method, r.target, r.proto, r.host = "", "", "", "", ""
 	if clear(r.header); cap(r.header) > keptFields {
 		r.header = nil
 	}
