@@ -92,33 +92,28 @@ func TestClientWithTooMuchIsNotToldToContinue(t *testing.T) {
 }
 
 func TestClientThatLeavesWhileWaitingEndsTheCall(t *testing.T) {
-	running, ended := make(chan struct{}), make(chan struct{})
-	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
-		close(running)
-		<-ctx.Done()
-		close(ended)
-		return nil, context.Cause(ctx)
-	}))
-	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	waitFor(t, "the call", running)
-	c.Close()
-	waitFor(t, "the end of the call", ended)
-	s.logged("client left")
-}
-
-func TestClientThatResetsItsConnectionIsNoticed(t *testing.T) {
-	running, ended := make(chan struct{}), make(chan struct{})
-	s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
-		close(running)
-		<-ctx.Done()
-		close(ended)
-		return nil, context.Cause(ctx)
-	}))
-	c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	waitFor(t, "the call", running)
-	_ = c.Conn.(*net.TCPConn).SetLinger(0)
-	c.Close()
-	waitFor(t, "the end of the call", ended)
+	for name, leave := range map[string]func(*client){
+		"closes": func(c *client) { c.Close() },
+		"resets": func(c *client) {
+			_ = c.Conn.(*net.TCPConn).SetLinger(0)
+			c.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			running, ended := make(chan struct{}), make(chan struct{})
+			s := serve(t, app(func(ctx context.Context, _ *psgi.Request) (*psgi.Response, error) {
+				close(running)
+				<-ctx.Done()
+				close(ended)
+				return nil, context.Cause(ctx)
+			}))
+			c := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			waitFor(t, "the call", running)
+			leave(c)
+			waitFor(t, "the end of the call", ended)
+			s.logged("client left")
+		})
+	}
 }
 
 func TestClientThatLeavesDuringAStreamClosesTheBody(t *testing.T) {

@@ -19,11 +19,15 @@ type http1 struct {
 	base    context.Context // of all connections
 	cut     context.CancelFunc
 	watches watches
+
+	accepting context.Context // ends when the server begins to stop
+	stop      context.CancelFunc
 }
 
 func newHTTP1(s *Server) *http1 {
 	e := &http1{server: s}
 	e.base, e.cut = context.WithCancel(context.Background())
+	e.accepting, e.stop = context.WithCancel(e.base)
 	return e
 }
 
@@ -46,7 +50,10 @@ func (e *http1) serve(l net.Listener) error {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			e.server.settings.Load().Log.Warn("connection not accepted: trying again",
 				zap.Stringer("address", l.Addr()), zap.Error(err), zap.Duration("after", pause))
-			time.Sleep(pause) // nothing announces that descriptors are there again
+			select { // nothing announces that descriptors are there again
+			case <-time.After(pause):
+			case <-e.accepting.Done():
+			}
 		}
 	}
 }
@@ -75,6 +82,7 @@ func (e *http1) accept(inner net.Conn) {
 }
 
 func (e *http1) shutdown(ctx context.Context) error {
+	e.stop()
 	return e.roster.shutdown(ctx, func() {
 		e.cut()
 		e.eachPeer(peer.cut)

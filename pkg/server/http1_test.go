@@ -363,6 +363,29 @@ func TestAcceptIsTriedAgainWhenDescriptorsRunOut(t *testing.T) {
 	})
 }
 
+func TestStopDoesNotWaitForThePauseOfAccept(t *testing.T) {
+	if engineUnderTest() != OwnEngine {
+		return // net/http's waits
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const times = 12
+		l := &exhausted{pipe: newPipe(), failures: make(chan error, times)}
+		for range times {
+			l.failures <- &net.OpError{Op: "accept", Err: syscall.EMFILE}
+		}
+		s := serveAt(t, l, echo)
+		time.Sleep(4 * time.Second) // the last pauses have a second each
+		synctest.Wait()
+		begun := time.Now()
+		if err := s.server.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(begun); waited > 0 {
+			t.Errorf("stopped after %v", waited)
+		}
+	})
+}
+
 func TestThousandConnectionsLeaveNothing(t *testing.T) {
 	s := serveUnix(t, echo)
 	turn := func(n int) {
