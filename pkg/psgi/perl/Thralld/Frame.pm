@@ -41,7 +41,6 @@ use constant {
     SPOOLED      => 1 << 5,
     FILE         => 1 << 6,
     FAILED       => 1 << 7,
-    FAILED       => 1 << 7,
 
     # What unpack makes of a REQUEST: flags, id, body, environment; and of a list.
     # What pack makes a HEAD of: type, flags, id, status, microseconds, body, headers.

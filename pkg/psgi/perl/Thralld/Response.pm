@@ -125,6 +125,7 @@ sub pump {
         return $self->end(ABORT) if $self->client_left;
         if (length $piece) {
             $pause = FIRST_PAUSE;
+            return $self->whole($status, $headers, $body, $piece) if $self->is_whole($headers, $piece);
             $self->piece($flags, $status, $headers, $piece);
             return if $self->{state} eq 'done';
             next;
@@ -136,6 +137,29 @@ sub pump {
         $pause = $pause * 2 < LONGEST_PAUSE ? $pause * 2 : LONGEST_PAUSE;
     }
     return $self->{state} ? $self->end(0) : $self->head(END_RESPONSE, $status, $headers, '');
+}
+
+# is_whole tells of the first piece that came whether it is all that the head promises.
+sub is_whole {
+    my ($self, $headers, $piece) = @_;
+    return 0 if $self->{state} || length $piece > MAX_PIECE;
+    my @declared
+        = map { lc $headers->[2 * $_] eq 'content-length' ? $headers->[2 * $_ + 1] : () } 0 .. $#{$headers} / 2;
+    return @declared == 1 && $declared[0] eq length $piece && !has_header($headers, 'transfer-encoding');
+}
+
+# whole answers with all of the body in one frame, as if it were a string. The client
+# need not wait for what getline and close do at the end of it.
+sub whole {
+    my ($self, $status, $headers, $body, $piece) = @_;
+    $self->{busy} = CLEANUP;
+    $self->head(END_RESPONSE, $status, $headers, $piece) or return;
+    while (defined(my $more = $body->getline)) {
+        next if !length $more;
+        $self->{worker}->complain('the app broke the PSGI contract', 'the body is longer than its Content-Length');
+        last;
+    }
+    return;
 }
 
 # piece sends the next piece of a body, the first one with the head.

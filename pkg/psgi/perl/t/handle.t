@@ -37,6 +37,47 @@ for (@pieces) {
     is($slot->finish,              "closed\n", "$name: closed once, and nothing else is logged");
 }
 
+subtest 'a body whose first piece is all that its head promises goes out in one frame' => sub {
+    my $slot
+        = Slot->new(sub { [200, [@TEXT, 'CONTENT-length' => 3], Body->new('one', sub { print STDERR "end\n"; undef })] }
+        );
+    $slot->request;
+    my $head = $slot->next_frame;
+    is_deeply([@{$head}{qw(type flags body)}], [HEAD, END_RESPONSE | CLEANUP, 'one'], 'the frame');
+    is($slot->next_frame->{type}, IDLE,            'and the next one says that the worker is free');
+    is($slot->finish,             "end\nclosed\n", 'after the body was read to its end and closed');
+};
+
+my @promises = (
+    ['more than the first piece' => [6],                                   'one', 'two'],
+    ['less than the first piece' => [2],                                   'one'],
+    ['two lengths'               => [3, 'Content-Length' => 3],            'one'],
+    ['a transfer coding'         => [3, 'Transfer-Encoding' => 'chunked'], 'one'],
+    ['more than fits a frame'    => [140_000],                             'x' x 140_000],
+);
+for (@promises) {
+    my ($name, $promise, @pieces) = @{$_};
+    my $slot = Slot->new(sub { [200, [@TEXT, 'Content-Length' => @{$promise}], Body->new(@pieces)] });
+    $slot->request;
+    is($slot->next_frame->{flags},       STREAM,     "$name: the first frame is not the last");
+    is($slot->response->{flags} & ABORT, 0,          "$name: Go has the last word");
+    is($slot->finish,                    "closed\n", "$name: nothing is logged");
+}
+
+subtest 'a piece after all that the head promises is logged, and not sent' => sub {
+    my $slot     = Slot->new(sub { [200, [@TEXT, 'Content-Length' => 3], Body->new('one', '', 'two', 'three')] });
+    my $response = $slot->call;
+    is($response->{body}, 'one', 'the body');
+    is($slot->finish, "the app broke the PSGI contract: the body is longer than its Content-Length\nclosed\n", 'log');
+};
+
+subtest 'a death after all that the head promises is logged, and no more' => sub {
+    my $slot     = Slot->new(sub { [200, [@TEXT, 'Content-Length' => 3], Body->new('one', sub { die "too late\n" })] });
+    my $response = $slot->call;
+    is_deeply([@{$response}{qw(status flags)}], [200, END_RESPONSE | CLEANUP], 'the response is whole');
+    is($slot->finish, "the app failed after its response had begun: too late\nclosed\n", 'log');
+};
+
 subtest 'a handle that has nothing yet is asked again, with pauses' => sub {
     my $slot = Slot->new(sub { [200, [@TEXT], Body->new(('') x 9, sub { sprintf '%.2f', (times)[0] })] });
     my $head = do { $slot->request; $slot->next_frame };
