@@ -69,7 +69,7 @@ func (d *daemon) Status() control.Status {
 	s := d.workers.Status()
 	status := control.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, App: appName(cfg), Listeners: d.front.Addresses(),
-		Healthy: s.Healthy, Problem: s.Problem, Workers: s.Wanted, Waiting: s.Waiting,
+		Healthy: s.Healthy, Problem: s.Problem, Workers: s.Wanted, Waiting: s.Waiting, AtOnce: s.AtOnce,
 		Target: s.Target, Stable: s.Stable, LastReload: d.records.get(),
 	}
 	for _, g := range s.Generations {

@@ -50,6 +50,7 @@ type Status struct {
 
 	Workers int `json:"workers"` // how many there shall be
 	Waiting int `json:"waiting"` // requests that no worker has yet
+	AtOnce  int `json:"at_once"` // workers that are used at a time, as more would get no more done; 0: all
 
 	Target      int          `json:"target"` // the generation that is being rolled out, or has been
 	Stable      int          `json:"stable"` // the last one that was rolled out whole; 0: none yet

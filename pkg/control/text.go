@@ -29,6 +29,9 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(&b, "requests     %d waiting\n", s.Waiting)
 	fmt.Fprintf(&b, "workers      %d of %d ready\n", s.ready(), s.Workers)
+	if s.AtOnce > 0 {
+		fmt.Fprintf(&b, "             at most %d computing at a time, as the processors can run no more\n", s.AtOnce)
+	}
 	if len(s.WorkerList) > 0 {
 		b.WriteByte('\n')
 		s.writeWorkers(&b)

@@ -13,7 +13,7 @@ func ExampleStatus_WriteText() {
 	status := Status{
 		Version: "1.0.0", PID: 4700, Started: now.Add(-76 * time.Hour),
 		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000", "/run/web.sock"},
-		Healthy: true, Workers: 3, Waiting: 2, Target: 4, Stable: 3,
+		Healthy: true, Workers: 3, Waiting: 2, AtOnce: 2, Target: 4, Stable: 3,
 		Generations: []Generation{
 			{Number: 3, Role: "stable", Started: now.Add(-125 * time.Minute), TemplatePID: 4701},
 			{Number: 4, Role: "target", Started: now.Add(-12 * time.Second), TemplatePID: 4810},
@@ -38,6 +38,7 @@ func ExampleStatus_WriteText() {
 	// last reload  generation 4, running for 12s
 	// requests     2 waiting
 	// workers      2 of 3 ready
+	//              at most 2 computing at a time, as the processors can run no more
 	//
 	// WORKER  GENERATION  PID   STATE    AGE   REQUESTS  MEMORY  DOING
 	// 1       3           4705  ready    2h5m  120411    48MiB   GET /report?year=2025 for 3m12s

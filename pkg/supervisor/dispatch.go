@@ -57,6 +57,7 @@ type dispatcher struct {
 	attention    chan struct{} // capacity one: wakes the supervisor, to ask what is new
 	openFile     func(*slot, psgi.FileRef) (*psgi.File, error)
 	deaf         func(*slot) // ends a worker that reads nothing; does not block
+	schedule     func(pid int64) (ran, delayed time.Duration, err error)
 	lastID       atomic.Uint32
 	calls        sync.Pool // of those that are over
 
@@ -64,12 +65,16 @@ type dispatcher struct {
 	slots   []*slot // with a worker, the most recently used first
 	waiting []*call // in the order of arrival
 	stopped bool
+	crowd   crowd
 	timer   *time.Timer // runs tick at due, when something here becomes overdue
 	due     time.Time   // zero: the timer is not set
 }
 
 func newDispatcher(log *zap.Logger) *dispatcher {
-	return &dispatcher{log: log, attention: make(chan struct{}, 1), openFile: openWorkerFile, deaf: func(*slot) {}}
+	return &dispatcher{
+		log: log, attention: make(chan struct{}, 1), openFile: openWorkerFile, deaf: func(*slot) {},
+		schedule: schedule,
+	}
 }
 
 // Call implements psgi.App.
@@ -131,11 +136,19 @@ func (d *dispatcher) submit(c *call) error {
 
 // pick chooses the worker for a frame of that size: of a small app the most recently
 // used one whose queue is short, and not held up already, so that caches stay warm and
-// idle workers stay idle; else the most recently used idle one; else one that will soon
-// be free; else nil. A worker with threads counts as idle while one of them is.
+// idle workers stay idle; else the most recently used idle one, unless as many run as
+// the processors can; else one that will soon be free; else nil. A worker with threads
+// counts as idle while one of them is.
 func (d *dispatcher) pick(size int, now time.Time) *slot {
 	var idle, soon *slot
+	running, oldest := 0, now
 	for _, s := range d.slots {
+		if s.counts(now) {
+			running++
+			if s.since.Before(oldest) {
+				oldest = s.since
+			}
+		}
 		switch {
 		case !s.ready || s.exhausted():
 		case s.threaded():
@@ -154,10 +167,15 @@ func (d *dispatcher) pick(size int, now time.Time) *slot {
 			soon = s
 		}
 	}
-	if idle != nil {
-		return idle
+	if idle == nil {
+		return soon
 	}
-	return soon
+	d.consider(running, now)
+	if d.crowd.isFull(running) && !idle.threaded() {
+		d.arm(lonePatience-now.Sub(oldest), now) // then there is room, if nobody is done before
+		return soon
+	}
+	return idle
 }
 
 // hasThread reports whether one of several threads is idle, and the frame fits

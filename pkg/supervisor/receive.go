@@ -252,6 +252,7 @@ func (d *dispatcher) rest(s *slot, flags psgi.Flags, now time.Time) {
 // processor, that is unusual, and counts as sixteen times the usual at most. More than
 // one in sixteen make it grow for good.
 func (s *dispatchState) learn(took time.Duration) {
+	s.took += took
 	took = min(took, longest, max(16*s.estimate, small))
 	s.estimate += (took - s.estimate) / 8
 }

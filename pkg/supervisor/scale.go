@@ -31,7 +31,7 @@ func (c *scale) reset(o Settings) {
 // way for that request.
 func (s *Supervisor) scaleUp() {
 	queued := s.dispatcher.queued()
-	if s.settings.MinWorkers <= 0 || s.scale.wanted >= s.mostWorkers() || queued == 0 {
+	if s.settings.MinWorkers <= 0 || s.scale.wanted >= s.mostWorkers() || queued == 0 || s.dispatcher.idleWorkers() > 0 {
 		return
 	}
 	coming := s.wantedWorkers()

@@ -69,4 +69,6 @@ type dispatchState struct {
 	served   int             // requests sent to the worker and not taken back
 	limit    int             // how many it may be sent; 0: any number
 	estimate time.Duration   // what a request takes, by experience
+	took     time.Duration   // all requests
+	measured effort          // when the crowd was measured last
 }

@@ -13,6 +13,7 @@ type Status struct {
 	Target      int    // a generation's number; 0: none yet
 	Stable      int    // the last generation that was rolled out whole; 0: none yet
 	Waiting     int    // requests that wait for a worker
+	AtOnce      int    // workers that are used at a time, as the app computes and the processors can run no more; 0: all
 	Healthy     bool   // there is a worker that takes requests
 	Problem     string // why it is not healthy, or why workers do not stay alive; or ""
 	Generations []GenerationStatus
@@ -47,7 +48,7 @@ func (s *Supervisor) Status() Status {
 
 func (s *Supervisor) status() Status {
 	now := time.Now()
-	status := Status{Wanted: s.wantedWorkers(), Waiting: s.dispatcher.queued()}
+	status := Status{Wanted: s.wantedWorkers(), Waiting: s.dispatcher.queued(), AtOnce: s.dispatcher.atOnce(s.wantedWorkers())}
 	if s.stable != nil {
 		status.Stable = s.stable.number
 	}

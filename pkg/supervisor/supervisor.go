@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,6 +60,7 @@ func New(o Options) (*Supervisor, error) {
 		workers:     make(map[*slot]*worker),
 	}
 	s.dispatcher = newDispatcher(s.log)
+	s.dispatcher.crowd.processors = runtime.GOMAXPROCS(0) // as many as the quota of a container, too, lets run
 	s.dispatcher.deaf = func(slot *slot) {
 		go s.post(func() { s.workerBroken(slot, errQueueFull) }) // who is deaf may be found out by run itself
 	}
