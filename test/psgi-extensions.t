@@ -157,7 +157,7 @@ subtest 'the logger writes to the log, at its level and with the request' => sub
     ok $daemon->wait_for_log(sub { $_[0]{msg} eq "two\nlines" }), 'a message of two lines stays one event';
 };
 
-subtest 'psgix.io is not offered in this version' => sub {
+subtest 'psgix.io is not offered to requests that ask for no upgrade' => sub {
     my $io = Daemon->new(psgi => 'sub { [200, [], [exists $_[0]{"psgix.io"} ? "offered" : "not offered"]] }');
     is $io->get('/')->{content}, 'not offered', 'the key is absent, so that apps fall back';
 };

@@ -96,7 +96,7 @@ func (t *task) serve(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, errClientLeft):
+	case errors.Is(err, errClientLeft), errors.Is(err, errRelayed):
 		return false
 	case t.begun:
 		_ = t.x.flush() // the client gets what there is
@@ -132,6 +132,9 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
 	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
 	t.lent = true
+	if asksForUpgrade(r) {
+		return t.callOffering(ctx)
+	}
 	resp, err := t.set.App.Call(ctx, &t.req)
 	if err != nil {
 		return gone(ctx, err) // and the app's side may not have let go of the request
@@ -153,6 +156,8 @@ func (t *task) report(err error) {
 		}
 	case errors.Is(err, errClientLeft):
 		log.Debug("client left", t.fields()...)
+	case errors.Is(err, errRelayed):
+		log.Debug("connection taken by the app is over", append(t.fields(), zap.Duration("duration", time.Since(t.start)))...)
 	case t.begun:
 		log.Error("response cut", append(t.fields(), zap.Int("status", t.status), zap.Error(err))...)
 	case errors.Is(err, errContract):

@@ -225,7 +225,7 @@ sub stream {
     };
     $callback->($responder);
     return if $self->{state} eq 'done';
-    return $self->end(ABORT) if $self->{gone};
+    return $self->end(ABORT) if $self->{gone} || !$called && $self->{worker}{offered}; # Go knows whether it has written
     return $self->breach(
         $called
         ? 'the app returned without closing its writer, and psgi.nonblocking is false'

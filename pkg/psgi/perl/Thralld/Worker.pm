@@ -103,6 +103,7 @@ sub serve {
     local $Thralld::Log::id = $env{'thralld.request_id'};
     Thralld::Log::reattach() if @Thralld::Log::detached;          # the app has started a thread
     my $request = $self->{request} = [$id, \%env, $began, ''];    # and whether it is answered
+    $self->connect_client(\%env) if exists $env{'psgix.io'};
     {
         # A block of its own, which an app that says `next` outside a loop leaves.
         eval {
@@ -121,7 +122,23 @@ sub serve {
         } or $self->response->failed($@);
     }
     $self->finish if !$request->[3];
-    $self->{request} = $self->{response} = undef;
+    $self->{request} = $self->{response} = $self->{offered} = undef;
+    return;
+}
+
+# connect_client makes psgix.io, of the address at which the Go process offers the
+# client's connection to this request.
+sub connect_client {
+    my ($self, $env) = @_;
+    my $address = delete $env->{'psgix.io'};
+    my $client  = eval {
+        local $SIG{__DIE__};    # what fails here is no matter for the app
+        require IO::Socket::UNIX;
+        IO::Socket::UNIX->new(Peer => $address) || die "$!\n";
+    };
+    return $self->complain('psgix.io is missing', $@) if !$client;
+    $env->{'psgix.io'} = $client;
+    $self->{offered}   = 1;
     return;
 }
 

@@ -4,6 +4,7 @@ use warnings;
 use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/lib';
 
+use IO::Socket::UNIX ();
 use Slot qw(answer_of);
 use Test::More;
 use Thralld::Frame qw(:all);
@@ -184,6 +185,33 @@ subtest 'harakiri leaves what is queued to others' => sub {
     is($slot->leave, 0, 'the worker ends');
     read_frame($slot->{workers_end}, my $frame);
     is_deeply([(frame_header($frame))[0, 2]], [REQUEST, $next], 'and has not read the next request');
+};
+
+# offer makes the address that the Go process gives a request, and a socket that listens at it.
+sub offer {
+    my $address  = "\0thralld-test-$$-" . rand;
+    my $listener = IO::Socket::UNIX->new(Local => $address, Listen => 1) or die "listen: $!\n";
+    return ($address, $listener);
+}
+
+subtest 'psgix.io is a stream socket to what the Go process offers' => sub {
+    my ($address, $listener) = offer();
+    my $slot = Slot->new(sub {
+        my ($env) = @_;
+        my $io = $env->{'psgix.io'};
+        return sub { print {$io} 'fileno: ', fileno $io > 2 ? 'yes' : 'no'; close $io };
+    });
+    my $response = $slot->call('psgix.io' => $address);
+    is(do { local $/; readline $listener->accept }, 'fileno: yes', 'what the app writes arrives');
+    is($response->{flags} & ABORT,                  ABORT, 'that it has not answered is left to the Go process');
+    is($slot->finish,                               '',    'and is no breach');
+};
+
+subtest 'psgix.io is missing when the offer is over' => sub {
+    my $response = answer_of(sub { [200, [@TEXT], [exists $_[0]{'psgix.io'} ? 'there' : 'not there']] },
+        'psgix.io' => "\0thralld-test-$$-nobody");
+    is($response->{body}, 'not there', 'the app runs without');
+    like($response->{log}, qr/\Apsgix[.]io is missing: Connection refused/, 'and the log says why');
 };
 
 done_testing;
