@@ -141,6 +141,17 @@ type Config struct {
 	// answered 413. 0 is no limit, and lets a client fill SpoolDir.
 	MaxBodyBytes Size `toml:"max_body_bytes" arg:"SIZE" default:"1GiB" apply:"live" help:"largest request body; 0 is no limit"`
 
+	// Compress lists the content codings that responses may be sent in, the preferred one
+	// first: zstd, br, gzip. None compresses nothing.
+	Compress []string `toml:"compress" arg:"CODING" split:"," apply:"live" help:"compress responses: zstd, br or gzip (repeatable, the preferred one first)"`
+
+	// CompressTypes lists the media types that are compressed: text/html, or text/*. None
+	// means those of text.
+	CompressTypes []string `toml:"compress_types" arg:"TYPE" split:"," apply:"live" help:"media types to compress; those of text if there is none (repeatable)"`
+
+	// CompressMinBytes is the length from which a response is compressed. 0 is any.
+	CompressMinBytes Size `toml:"compress_min_bytes" arg:"SIZE" default:"1KiB" apply:"live" help:"compress responses of this length or more"`
+
 	// HTTPEngine is the code that speaks HTTP/1: thralld's own, or the slower one of
 	// Go's net/http, for a release in which the own one turns out to be at fault.
 	HTTPEngine string `toml:"http_engine" arg:"ENGINE" default:"thralld" oneof:"thralld|net/http" apply:"restart" help:"what speaks HTTP/1: thralld or, as a fallback, net/http"`

@@ -23,10 +23,13 @@ var forms = map[string]form{
 	"env":             notEmpty,
 	"server_software": headerForm,
 	"umask":           umaskForm,
+	"compress":        codingForm,
+	"compress_types":  mediaTypeForm,
 }
 
 var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*(=.*)?$`)
+	mediaType  = regexp.MustCompile(`^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$`)
 	className  = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*$`)
 )
 
@@ -60,6 +63,21 @@ func headerForm(text string) string {
 func moduleForm(text string) string {
 	if !moduleName.MatchString(text) {
 		return "got " + got(text) + ", want a module such as Foo::Bar or Foo=bar,baz"
+	}
+	return ""
+}
+
+func codingForm(text string) string {
+	switch text {
+	case "zstd", "br", "gzip":
+		return ""
+	}
+	return "got " + got(text) + ", want zstd, br or gzip"
+}
+
+func mediaTypeForm(text string) string {
+	if !mediaType.MatchString(text) {
+		return "got " + got(text) + ", want a media type without parameters, such as text/html or text/*"
 	}
 	return ""
 }

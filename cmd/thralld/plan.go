@@ -27,6 +27,7 @@ func serverOptions(cfg *config.Config) server.Options {
 		SpoolDir:         cfg.SpoolDir,
 		ServerSoftware:   cfg.ServerSoftware,
 		Mount:            cfg.Path,
+		Compression:      server.Compression{Codings: cfg.Compress, Types: cfg.CompressTypes, MinBytes: int64(cfg.CompressMinBytes)},
 	}
 	if cfg.KeepaliveTimeout == 0 {
 		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all

@@ -37,15 +37,38 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 		t.set.Log.Warn("response has what its status does not allow",
 			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
 	}
+	promised := p.head.length
+	coding := t.set.Compression.choose(t.x.request(), &p.head, resp.Stream)
 	t.begin(p.head)
 	switch {
 	case !p.head.body:
 		return nil
-	case resp.File != nil:
-		return sendFile(t.x, resp.File)
+	case coding != "":
+		return gone(ctx, t.compress(coding, promised, resp, first, ended))
 	}
-	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
-	return gone(ctx, out.run(resp.Body, first, ended))
+	return gone(ctx, sendBody(t.x, promised, resp, first, ended))
+}
+
+// sendBody sends a body, of which the first piece has been read.
+func sendBody(x exchange, promised int64, resp *psgi.Response, first []byte, ended bool) error {
+	if resp.File != nil {
+		return sendFile(x, resp.File)
+	}
+	out := copier{x: x, left: promised, stream: resp.Stream}
+	return out.run(resp.Body, first, ended)
+}
+
+// compress is sendBody through an encoder.
+func (t *task) compress(coding string, promised int64, resp *psgi.Response, first []byte, ended bool) error {
+	x := compressing(t.x, coding)
+	defer x.release(coding)
+	if err := sendBody(x, promised, resp, first, ended); err != nil {
+		return err
+	}
+	if x.end() != nil {
+		return errClientLeft
+	}
+	return nil
 }
 
 // firstPiece reads ahead where the head may wait for it: what an app says first

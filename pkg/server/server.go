@@ -54,6 +54,8 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// Compression is that of responses.
+	Compression Compression
 	// AccessLog gets a line for each request, in the combined format of Apache: one
 	// Write each, from any goroutine, before the connection goes on. Nil: none.
 	AccessLog io.Writer
