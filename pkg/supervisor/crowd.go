@@ -24,11 +24,14 @@ type crowd struct {
 	wanted     time.Duration // and what their requests would have taken, had a processor always been free
 }
 
-// measureEvery is how old a bound is when it is measured anew, and fewSamples what
-// workers must have run by then to say anything.
 const (
+	// measureEvery is how old a bound is when it is measured anew.
 	measureEvery = 100 * time.Millisecond
-	fewSamples   = 5 * time.Millisecond
+	// fewSamples is what workers must have run by then to say anything.
+	fewSamples = 5 * time.Millisecond
+	// mostMeasured is how many workers are asked about, those used last: a thousand would
+	// cost a tenth of a processor, and tell no more.
+	mostMeasured = 32
 )
 
 // effort is what a worker has done since it was started.
@@ -76,7 +79,7 @@ func (d *dispatcher) measure() {
 	}
 	var samples []sample
 	d.mu.Lock()
-	for _, s := range d.slots {
+	for _, s := range d.slots[:min(len(d.slots), mostMeasured)] {
 		if pid := s.pid.Load(); pid != 0 && !s.threaded() {
 			samples = append(samples, sample{s, pid, effort{took: s.took}})
 		}
