@@ -107,8 +107,14 @@ sub serve {
     {
         # A block of its own, which an app that says `next` outside a loop leaves.
         eval {
-            open $env{'psgi.input'}, '<:raw', $flags & SPOOLED ? $body : \$body
-                or die "cannot open the request's body $body: $!\n";
+            if (length $body) {
+                open $env{'psgi.input'}, '<:raw', $flags & SPOOLED ? $body : \$body
+                    or die "cannot open the request's body $body: $!\n";
+            }
+            else {
+                $env{'psgi.input'}
+                    = $self->{no_input} && tell $self->{no_input} == 0 ? $self->{no_input} : $self->no_input;
+            }
             my $returned = $self->{code}->(\%env);
             my $whole    = in_one($returned, @{$request});
             if (!defined $whole) {
@@ -140,6 +146,14 @@ sub connect_client {
     $env->{'psgix.io'} = $client;
     $self->{offered}   = 1;
     return;
+}
+
+# no_input makes the body of requests that have none. They share it until an app closes
+# it: to open one for each would be the most expensive thing that is done for hello.
+sub no_input {
+    my ($self) = @_;
+    open my $input, '<:raw', \'' or die "cannot open a body of nothing: $!\n";
+    return $self->{no_input} = $input;
 }
 
 # response is that of the request being run, for all but the commonest answers.

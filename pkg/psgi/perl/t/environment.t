@@ -166,6 +166,20 @@ subtest 'psgi.input: what the app does to it stays in its request' => sub {
     is($slot->call(body => 'second')->{body}, 'second', 'the second body');
 };
 
+subtest 'psgi.input: an app that closes the body of a request that has none closes no other' => sub {
+    my $kept;
+    my $slot = Slot->new(sub {
+        my ($env) = @_;
+        my $input = $env->{'psgi.input'};
+        my $open  = join ' ', defined fileno $input || $input->opened ? 'open' : 'closed', $input->read(my $buffer, 1);
+        close $kept if $kept;
+        $kept = $input;
+        close $input if $env->{PATH_INFO} eq '/close';
+        return [200, [], [$open]];
+    });
+    is($slot->call(PATH_INFO => $_)->{body}, 'open 0', $_) for qw(/keep /keep /close /keep /close /close);
+};
+
 subtest 'a spool file that is gone is a 500, and the app does not run' => sub {
     my $response = answer_of(sub { [200, [], ['ran']] }, spool_file => '/nonexistent/spool');
     is($response->{status}, 500, 'status');
