@@ -142,5 +142,5 @@ sub request {
         HTTP_HOST            => 'localhost:5000',
         @fields,
     );
-    return pack 'C C x2 N N/a* (N/a*)*', REQUEST, 0, 0, $body, @env;
+    return pack 'C C x2 N N/a* N/a* a*', REQUEST, 0, 0, $body, join('', map { 'a' . length } @env), join '', @env;
 }

@@ -16,8 +16,10 @@
 // one message is one frame, and the kernel keeps the borders. Each frame starts
 // with eight bytes: its type, its flags, two zero bytes, and the number of the
 // request it belongs to. Integers are in network order. A list of strings is a
-// run of (length, bytes), which is Perl's pack template (N/a*)*: one built-in
-// call turns a request into %env, and one turns a response into a frame.
+// run of (length, bytes), which is Perl's pack template (N/a*)*, and one built-in
+// call turns a response into a frame. The environment of a request brings a template
+// of its own (see [Env]), with which one call makes it %env: for thirty strings Perl
+// executes 14,000 instructions less than with (N/a*)*, an eighth of hello world.
 //
 // The same frames run between the Go process and the template, the Perl process
 // that forks the workers of a generation; there the number names a slot.

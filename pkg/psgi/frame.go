@@ -97,13 +97,13 @@ func AppendRequest(dst []byte, id uint32, r *Request) ([]byte, error) {
 	if r.SpoolFile != "" {
 		body, flags = []byte(r.SpoolFile), FlagSpooled
 	}
-	if headerSize+4+len(body)+r.Env.Len() > MaxFrame {
+	if headerSize+4+len(body)+4+r.Env.Len() > MaxFrame {
 		return dst, ErrTooLarge
 	}
 	dst = appendHeader(dst, TypeRequest, flags, id)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(body)))
 	dst = append(dst, body...)
-	return append(dst, r.Env.list...), nil
+	return r.Env.append(dst), nil
 }
 
 // AppendList appends a frame whose payload is a list of strings.
@@ -113,6 +113,11 @@ func AppendList(dst []byte, t Type, f Flags, id uint32, list ...string) []byte {
 		dst = appendString(dst, s)
 	}
 	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s)))
+	return append(dst, s...)
 }
 
 func appendHeader(dst []byte, t Type, f Flags, id uint32) []byte {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -153,10 +154,14 @@ func (w *fakeWorker) run() {
 // read takes name and duration out of a request: "name 20ms".
 func (w *fakeWorker) read(f psgi.Frame) (name string, work time.Duration) {
 	var text string
-	if _, err := fmt.Sscan(string(f.Payload[4:]), &name, &text); err != nil {
+	body := f.Payload[4:][:binary.BigEndian.Uint32(f.Payload)]
+	_, err := fmt.Sscan(string(body), &name, &text)
+	if err == nil {
+		work, err = time.ParseDuration(text)
+	}
+	if err != nil {
 		w.hall.t.Errorf("request %q: %v", f.Payload, err)
 	}
-	work, _ = time.ParseDuration(text)
 	return name, work
 }
 

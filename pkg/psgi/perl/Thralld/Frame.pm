@@ -42,10 +42,11 @@ use constant {
     FILE         => 1 << 6,
     FAILED       => 1 << 7,
 
-    # What unpack makes of a REQUEST: flags, id, body, environment; and of a list.
+    # What unpack makes of a REQUEST: flags, id, body, the layout of the environment, and
+    # its text, which the layout unpacks; and of a list.
     # What pack makes a HEAD of: type, flags, id, status, microseconds, body, headers.
     # Perl reads them anew for each string: blanks cost time.
-    REQUEST_LAYOUT => 'xCx2NN/a(N/a)*',
+    REQUEST_LAYOUT => 'xCx2NN/aN/aa*',
     LIST_LAYOUT    => 'x8(N/a)*',
     HEAD_LAYOUT    => 'CCx2NnNN/a*(N/a*)*',
 };

@@ -97,7 +97,8 @@ sub work {
 sub serve {
     my ($self, $frame) = @_;
     my $began = time;
-    my ($flags, $id, $body, %env) = (unpack(REQUEST_LAYOUT, ${$frame}), @{$self->{shared_env}});
+    my ($flags, $id, $body, $layout, $text) = unpack REQUEST_LAYOUT, ${$frame};
+    my %env = (unpack($layout, $text), @{$self->{shared_env}});
     $env{'psgi.version'}           = [1, 1];
     $env{'psgix.cleanup.handlers'} = [];
     local $Thralld::Log::id = $env{'thralld.request_id'};

@@ -36,7 +36,8 @@ my %made = (
 # What Perl understands of the bytes, for each type that it receives.
 my %understood = (
     REQUEST => sub {
-        my ($flags, $id, $body, @env) = unpack REQUEST_LAYOUT, $_->{bytes};
+        my ($flags, $id, $body, $layout, $text) = unpack REQUEST_LAYOUT, $_->{bytes};
+        my @env = unpack $layout, $text;
         return {flags => $flags, id => $id, ($flags & SPOOLED ? 'spool_file' : 'body') => $body, env => \@env};
     },
     BOOT => sub { return {flags => 0, id => 0, list => [unpack LIST_LAYOUT, $_->{bytes}]} },

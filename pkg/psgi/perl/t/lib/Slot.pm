@@ -80,7 +80,12 @@ sub request {
         'psgi.url_scheme' => 'http',
         %env,
     );
-    $self->send(pack 'C C x2 N N/a* (N/a*)*', REQUEST, defined $spool ? (SPOOLED, $id, $spool) : (0, $id, $body), @env);
+    my $layout = join '', map { 'a' . length } @env;
+    $self->send(
+        pack 'C C x2 N N/a* N/a* a*',
+        REQUEST, defined $spool ? (SPOOLED, $id, $spool) : (0, $id, $body),
+        $layout, join '', @env
+    );
     return $id;
 }
 
