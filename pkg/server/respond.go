@@ -162,5 +162,6 @@ func (t *task) begin(h head) {
 	}
 	t.informer.close()
 	t.begun, t.status = true, h.status
+	t.set.access.begun(t, &h)
 	t.x.begin(h)
 }

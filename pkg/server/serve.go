@@ -20,6 +20,7 @@ type task struct {
 	id      string
 	start   time.Time
 	counted counted // x, if there is an access log
+	visit   visit   // what its line says, if there is one
 
 	unread bool // the body, or a part of it, is still to come
 	begun  bool // the response's head is out
@@ -121,6 +122,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	t.set.access.located(t, at)
 	b, err := t.set.receiver.receive(t.x, &t.buf)
 	if err != nil {
 		return err
@@ -132,10 +134,12 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
 	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
 	t.lent = true
+	called := t.set.access.now()
 	resp, err := t.set.App.Call(ctx, &t.req)
 	if err != nil {
 		return gone(ctx, err) // and the app's side may not have let go of the request
 	}
+	t.set.access.answered(t, called, resp)
 	err = t.respond(ctx, resp)
 	t.lent = err != nil
 	return err

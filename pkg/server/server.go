@@ -54,9 +54,11 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
-	// AccessLog gets a line for each request, in the combined format of Apache: one
-	// Write each, from any goroutine, before the connection goes on. Nil: none.
+	// AccessLog gets a line for each request: one Write each, from any goroutine,
+	// before the connection goes on, so it must not block. Nil: none.
 	AccessLog io.Writer
+	// AccessFormat is the form of these lines; nil is Apache's combined one.
+	AccessFormat *AccessFormat
 }
 
 // Server serves an app on any number of listeners, in a way that can be changed
