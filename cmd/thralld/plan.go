@@ -28,6 +28,7 @@ func serverOptions(cfg *config.Config) server.Options {
 		ServerSoftware:   cfg.ServerSoftware,
 		Mount:            cfg.Path,
 	}
+	o.AccessFormat, _ = server.ParseAccessFormat(cfg.AccessLogFormat) // load has told its mistakes
 	if cfg.KeepaliveTimeout == 0 {
 		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
 	}
