@@ -100,7 +100,7 @@ func TestReopenedAccessLogLosesNoLineAndParts(t *testing.T) {
 		if err := os.Rename(path, old); err != nil {
 			t.Fatal(err)
 		}
-		a.Write([]byte("before " + old + "\n"))
+		_, _ = a.Write([]byte("before " + old + "\n"))
 		if err := a.reopen(); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestLostLinesAreToldOnceAMinute(t *testing.T) {
 		said := 0
 		for range 10 * 60 * 5 / 2 {
 			long := strings.Repeat("x", 1<<10) + "\n"
-			a.Write([]byte(long))
+			_, _ = a.Write([]byte(long))
 			said++
 			time.Sleep(100 * time.Millisecond)
 		}
