@@ -76,7 +76,7 @@ func (a *accessLog) Write(line []byte) (int, error) {
 		}
 		a.lines = append(a.lines, line...)
 	}
-	enough := len(a.lines) >= accessEnough
+	enough := len(a.lines) >= accessEnough && a.failure == nil // what has failed has a time of its own
 	a.mu.Unlock()
 	if enough {
 		a.wakeUp()
@@ -116,7 +116,7 @@ func (a *accessLog) run() {
 func (a *accessLog) writeOut() (again bool) {
 	a.mu.Lock()
 	exchange, late := a.next != nil, len(a.out) > 0
-	switch {
+	switch { // with lines that are late none of those behind them are taken
 	case exchange:
 		a.out, a.before = append(a.out, a.before...), nil
 	case !late:
@@ -132,15 +132,21 @@ func (a *accessLog) writeOut() (again bool) {
 	}
 
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.writing = count(a.out)
-	if exchange {
-		a.file.close()
-		a.file, a.next, a.begun = a.next, nil, 0
-		close(a.taken)
-		return true
+	if !exchange {
+		defer a.mu.Unlock()
+		return err == nil && len(a.lines) > 0 && (late || a.closing || len(a.lines) >= accessEnough)
 	}
-	return err == nil && len(a.lines) > 0 && (late || a.closing || len(a.lines) >= accessEnough)
+	before, taken := a.file, a.taken
+	a.file, a.next, a.begun = a.next, nil, 0
+	if a.path == "" && a.writing > 0 {
+		a.lose(a.writing)
+		a.out = a.out[:0]
+	}
+	a.mu.Unlock()
+	before.close()
+	close(taken)
+	return true
 }
 
 func count(lines []byte) int64 { return int64(bytes.Count(lines, []byte{'\n'})) }

@@ -337,6 +337,20 @@ func TestLogThatIsTurnedOffAndOnAgain(t *testing.T) {
 	}
 }
 
+func TestLinesThatCouldNotBeWrittenAreLostWhenTheLogIsTurnedOff(t *testing.T) {
+	a, _ := accessTo(t, "/dev/full")
+	say(t, a, 1)
+	file, err := a.prepare("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.exchange(file)
+	a.close()
+	if lost := a.lostLines(); lost != 1 {
+		t.Errorf("%d lines are lost", lost)
+	}
+}
+
 func BenchmarkAccessLogWrite(b *testing.B) {
 	core, _ := observer.New(zapcore.InfoLevel)
 	file, err := openAccessFile(filepath.Join(b.TempDir(), "log"))

@@ -50,6 +50,9 @@ type visit struct {
 	sent []string // what the response has of the fields that the format names
 }
 
+// longestKept is how many bytes of memory for a line are kept for the next one.
+const longestKept = 16 << 10
+
 var lines = sync.Pool{New: func() any { return new([]byte) }}
 
 // write writes the line of a visit.
@@ -57,7 +60,9 @@ func (a *accessLog) write(v *visit) {
 	line, _ := lines.Get().(*[]byte)
 	*line = a.format.appendLine((*line)[:0], v)
 	_, _ = a.to.Write(*line)
-	lines.Put(line)
+	if cap(*line) <= longestKept {
+		lines.Put(line)
+	}
 }
 
 // counted is an exchange that counts the bytes of the body it sends.
