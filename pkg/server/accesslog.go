@@ -40,6 +40,7 @@ type visit struct {
 	id     string
 
 	start, end time.Time
+	called     time.Time // when it was given to the app; only where the format asks how long it waits
 	status     int
 	bytes      int64 // of the body, without what frames it
 
@@ -92,23 +93,22 @@ func (a *accessLog) located(t *task, at place) {
 	}
 }
 
-// now is the time, if a line of this log says how long a request waited.
-func (a *accessLog) now() (now time.Time) {
+// calling notes that a task is about to be given to the app.
+func (a *accessLog) calling(t *task) {
 	if a != nil && a.format.waits {
-		now = time.Now()
+		t.visit.called = time.Now()
 	}
-	return now
 }
 
-// answered notes who has answered a task that was given to the app at the time called.
-func (a *accessLog) answered(t *task, called time.Time, r *psgi.Response) {
+// answered notes who has answered a task.
+func (a *accessLog) answered(t *task, r *psgi.Response) {
 	if a == nil {
 		return
 	}
 	v := &t.visit
 	v.pid, v.worker, v.generation, v.appTime = r.PID, r.Worker, r.Generation, r.AppTime
 	if a.format.waits {
-		v.waitTime = max(0, time.Since(called)-r.AppTime)
+		v.waitTime = max(0, time.Since(v.called)-r.AppTime)
 	}
 }
 

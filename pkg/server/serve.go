@@ -133,13 +133,12 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
 	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	t.set.access.calling(t)
 	t.lent = true
-	called := t.set.access.now()
 	resp, err := t.set.App.Call(ctx, &t.req)
 	if err != nil {
 		return gone(ctx, err) // and the app's side may not have let go of the request
 	}
-	t.set.access.answered(t, called, resp)
 	err = t.respond(ctx, resp)
 	t.lent = err != nil
 	return err
