@@ -223,9 +223,13 @@ type Config struct {
 	// ErrorLog is the absolute path of the file for the log. Empty means STDERR.
 	ErrorLog string `toml:"error_log" arg:"FILE" path:"file" apply:"restart" help:"write the log to this file"`
 
-	// AccessLog is the absolute path of the file that gets a line for each request.
-	// Empty means none.
-	AccessLog string `toml:"access_log" arg:"FILE" path:"file" apply:"restart" help:"write a line for each request to this file"`
+	// AccessLog is the absolute path of the file that gets a line for each request, or
+	// "stderr" or "stdout" for a stream of the daemon. Empty means none.
+	AccessLog string `toml:"access_log" arg:"FILE" path:"stream" apply:"live" help:"write a line for each request to this file; - is STDERR"`
+
+	// AccessLogFormat is the form of these lines: common, combined, json, or a text with
+	// Apache's tokens.
+	AccessLogFormat string `toml:"access_log_format" arg:"FORMAT" default:"combined" apply:"live" help:"common, combined, json or Apache's tokens, as in '%h %t \"%r\" %>s %D'"`
 
 	// Quiet keeps everything below a warning out of the log, whatever LogLevel says.
 	Quiet bool `toml:"quiet" short:"q" default:"false" env:"PLACK_QUIET" apply:"workers" help:"log warnings and errors only"`

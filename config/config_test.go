@@ -27,6 +27,7 @@ func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, CompressMinBytes: 1 << 10, HTTPEngine: "thralld",
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
 		ServerSoftware: "thralld", LogLevel: "info", LogFormat: "auto",
+		AccessLogFormat: "combined",
 	}
 	got := Default()
 	same(t, &want, &got)

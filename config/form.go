@@ -136,7 +136,8 @@ func listenForm(text string) string {
 
 // canonical gives the one spelling that the rest of thralld sees: an abstract
 // socket begins with @ (Perl's habit is a NUL, which a shell can only write as
-// the two characters \0), and a mount point has no slash at its end.
+// the two characters \0), a mount point has no slash at its end, and the log that is
+// called - is stderr.
 func canonical(key, text string) string {
 	switch key {
 	case "socket", "listen":
@@ -144,6 +145,10 @@ func canonical(key, text string) string {
 			if name, ok := strings.CutPrefix(text, sign); ok {
 				return abstractSign + name
 			}
+		}
+	case "access_log":
+		if text == "-" {
+			return "stderr"
 		}
 	case "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {

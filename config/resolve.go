@@ -15,12 +15,15 @@ const longestSocket = 107
 // its folder, those on the command line from the working directory. The path tag
 // of the key says which texts are paths: "file" all of them, "program" those with
 // a slash, "socket" those that are not abstract, "listen" those that are neither
-// abstract nor HOST:PORT, "app" those that are no class.
+// abstract nor HOST:PORT, "app" those that are no class, "stream" those that are no
+// stream of the daemon.
 func (k Key) resolve(folder, text string) string {
 	switch {
 	case k.path == "", text == "", filepath.IsAbs(text):
 		return text
 	case (k.path == "socket" || k.path == "listen") && strings.HasPrefix(text, abstractSign):
+		return text
+	case k.path == "stream" && (text == "stderr" || text == "stdout"):
 		return text
 	case (k.path == "program" || k.path == "listen") && !strings.Contains(text, "/"):
 		return text

@@ -149,6 +149,76 @@ subtest 'USR1 opens renamed files anew, and no line is lost' => sub {
     is_deeply [sort { $a <=> $b } @said], [1 .. $asked], 'the log has what the app printed for each';
 };
 
+subtest 'the tokens are those of Plack::Middleware::AccessLog' => sub {
+    my @tokens = qw(%h %l %s %>s %b %v %V %p %P %m %U %q %H %% %{Host}i %{X-Two}i %{content-type}i %{X-None}i
+        %{Content-Type}o %{X-Answer}o %{X-None}o %{%Y-%m-%d}t);
+    my $format = join '|', @tokens, '%r';
+    my ($wanted, $got) = map { "$folder/tokens.$_" } qw(wanted got);
+    my $psgi = <<"PERL";
+use Plack::Middleware::AccessLog;
+open my \$file, '>>', '$wanted' or die "open: \$!";
+\$file->autoflush(1);
+Plack::Middleware::AccessLog->wrap(
+    sub { [201, ['Content-Type' => 'text/plain', 'X-Answer' => '4 2', 'x-answer' => 43], ["hello\\n"]] },
+    format => '$format', logger => sub { print {\$file} \@_ },
+);
+PERL
+    my $daemon
+        = Daemon->new(psgi => $psgi, args => ['--workers=1', "--access-log=$got", "--access-log-format=$format"]);
+    $daemon->raw($_)
+        for "GET /a/b?c=d&e HTTP/1.0\r\nX-Two: 1\r\nx-two: 2\r\nHost: example.org:81\r\n\r\n",
+        "POST /%41%20%0a%c3%a9? HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi",
+        "GET //a/../%2f HTTP/1.0\r\n\r\n";
+    $daemon->stop;
+    my @wanted = lines($wanted);
+    s/\\x0a/\\n/ for @wanted;    # Apache has names for some characters
+    is scalar(@wanted), 3, 'three lines';
+    is_deeply [lines($got)], \@wanted, 'each is the same';
+};
+
+subtest 'a reload changes file and form, and no line is lost' => sub {
+    my $config = "$folder/changing.toml";
+    my @forms  = (['%q "%r"', qr/\A[?]/], ['common', qr/\A127[.]/]);
+    my $write  = sub {
+        my ($turn) = @_;
+        my $form = $forms[$turn % 2][0];
+        open my $file, '>', $config or die "create: $!\n";
+        print {$file} "workers = 2\nprobation = 0\naccess_log = 'changing.$turn'\naccess_log_format = '$form'\n"
+            or die "write: $!\n";
+        close $file or die "write: $!\n";
+    };
+    $write->(0);
+    my $daemon = Daemon->new(args => ['-c', $config, $hello]);
+    my ($tell, $from) = asking($daemon);
+    for my $turn (1 .. 4) {
+        $write->($turn);
+        $daemon->signal('HUP');
+        $daemon->wait_for_log(sub { $_[0]{msg} eq 'reloaded' && $_[0]{generation} == 1 + $turn });
+        Daemon->wait_for_line("$folder/changing.$turn", $forms[$turn % 2][1]);
+    }
+    close $tell;
+    chomp(my $asked = readline $from);
+    is $daemon->stop, 0, 'the daemon ends';
+    my @requests = map { m{"GET /[?](\d+) } ? $1 : () } map { lines($_) } glob "$folder/changing.[0-9]";
+    is_deeply [sort { $a <=> $b } @requests], [1 .. $asked], "each of $asked requests is in one of them";
+};
+
+subtest 'a reader that does not read holds up nobody' => sub {
+    my $fifo = "$folder/fifo";
+    POSIX::mkfifo($fifo, oct 600) or die "mkfifo: $!\n";
+    open my $reader, '+<', $fifo or die "open $fifo: $!\n";
+    my $daemon = Daemon->new(args => ['--workers=1', "--access-log=$fifo", "--control=$folder/fifo.control", $hello]);
+    my $connection = Connection->new($daemon);
+    for my $number (1 .. 50) {
+        $connection->get('/' . 'x' x 60_000);
+        $connection->response->{status} == 404 or die "request $number failed\n";
+    }
+    my $said = $daemon->wait_for_log(qr/lines of the access log are lost/);
+    cmp_ok $said->{lines}, '>', 0, 'the log tells it';
+    my (undef, $status) = Daemon->run('status', '--json', "--control=$folder/fifo.control");
+    cmp_ok JSON::PP::decode_json($status)->{access_log_lost}, '>=', $said->{lines}, 'and the status how many';
+};
+
 subtest 'a file that cannot be opened anew stays in use' => sub {
     my ($daemon, $files) = daemon(['--workers=1', $hello]);
     unlink $files->{access} or die "unlink: $!\n";

@@ -27,6 +27,9 @@ func checkBackground(cfg *config.Config) error {
 	if cfg.ErrorLog == "" || stream(cfg.ErrorLog) != nil {
 		return mistaken(cfg, "daemonize", "needs error_log = \"FILE\", or the log would be lost")
 	}
+	if stream(cfg.AccessLog) == os.Stdout {
+		return mistaken(cfg, "access_log", "got %q, which leads nowhere with daemonize; want a file, or stderr for error_log", cfg.AccessLog)
+	}
 	for _, address := range cfg.Listeners() {
 		if strings.HasPrefix(address, "fd:") {
 			return mistaken(cfg, "daemonize", "the listener %s (%s) was handed over by a process that watches this one; leave daemonize to it",

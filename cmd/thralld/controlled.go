@@ -71,6 +71,7 @@ func (d *daemon) Status() control.Status {
 		Version: version, PID: os.Getpid(), Started: d.started, App: appName(cfg), Listeners: d.front.Addresses(),
 		Healthy: s.Healthy, Problem: s.Problem, Workers: s.Wanted, Waiting: s.Waiting, AtOnce: s.AtOnce,
 		Target: s.Target, Stable: s.Stable, LastReload: d.records.get(),
+		AccessLogLost: d.access.lostLines(),
 	}
 	for _, g := range s.Generations {
 		status.Generations = append(status.Generations, control.Generation{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ type daemon struct {
 	app     *facade
 	front   *server.Server
 	workers *supervisor.Supervisor
-	access  io.Writer          // a line for each request; nil: nowhere
+	access  *accessLog         // nil: nothing is served
 	stop    context.CancelFunc // asks for a graceful stop
 	ending  <-chan struct{}    // closed when one has been asked for; nil: never
 	settle  func() error       // gives up what only opening listeners needs, once; nil: it is done

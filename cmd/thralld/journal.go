@@ -20,7 +20,7 @@ type journal struct {
 	app    *zap.Logger // what the app prints
 
 	errors *logFile    // nil: standard error
-	access *logFile    // nil: there is none
+	access *accessLog  // also if lines go nowhere
 	file   *zap.Logger // writes to errors alone; nil without it
 	early  *gate       // standard error, until a daemon in the background serves; else nil
 
@@ -41,17 +41,21 @@ func openJournal(cfg *config.Config, std stdio, least zap.AtomicLevel, writer *i
 			return nil, err
 		}
 	}
-	if cfg.AccessLog != "" {
-		if j.access, err = openLogFile(cfg.AccessLog, writer); err != nil {
-			j.close()
-			return nil, err
-		}
+	access, err := firstAccessFile(cfg.AccessLog, writer)
+	if err != nil {
+		j.close()
+		return nil, err
 	}
+	j.openLoggers(cfg, std, least)
+	j.access = newAccessLog(access, j.daemon)
+	return j, nil
+}
+
+func (j *journal) openLoggers(cfg *config.Config, std stdio, least zap.AtomicLevel) {
 	if j.errors == nil {
 		j.daemon, j.app = newLogger(cfg, std, least), newAppLogger(cfg, std, least)
-		return j, nil
+		return
 	}
-
 	file := stdio{err: j.errors}
 	j.daemon, j.app = newLogger(cfg, file, least), newAppLogger(cfg, file, least)
 	j.file = j.daemon
@@ -60,7 +64,6 @@ func openJournal(cfg *config.Config, std stdio, least zap.AtomicLevel, writer *i
 		std.err = j.early
 		j.daemon, j.app = beside(j.daemon, newLogger(cfg, std, least)), beside(j.app, newAppLogger(cfg, std, least))
 	}
-	return j, nil
 }
 
 // beside makes a logger that writes to both.
@@ -68,14 +71,6 @@ func beside(one, other *zap.Logger) *zap.Logger {
 	return one.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewTee(core, other.Core())
 	}))
-}
-
-// accessWriter is where a line for each request goes; nil is nowhere.
-func (j *journal) accessWriter() io.Writer {
-	if j.access == nil {
-		return nil
-	}
-	return j.access
 }
 
 // failed puts the reason of a daemon that does not come to serve into its log file,
@@ -129,11 +124,10 @@ func (j *journal) reopen() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var errs []error
-	for _, l := range []*logFile{j.errors, j.access} {
-		if l != nil {
-			errs = append(errs, l.reopen())
-		}
+	if j.errors != nil {
+		errs = append(errs, j.errors.reopen())
 	}
+	errs = append(errs, j.access.reopen())
 	if j.stderr {
 		errs = append(errs, j.takeStderr())
 	}
@@ -144,11 +138,13 @@ func (j *journal) reopen() {
 	j.daemon.Info("log files reopened")
 }
 
+// close writes the last lines of the access log, and closes the files.
 func (j *journal) close() {
-	for _, l := range []*logFile{j.errors, j.access} {
-		if l != nil {
-			l.close()
-		}
+	if j.access != nil {
+		j.access.close()
+	}
+	if j.errors != nil {
+		j.errors.close()
 	}
 }
 

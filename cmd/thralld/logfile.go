@@ -36,11 +36,13 @@ func openLogFile(path string, writer *identity) (*logFile, error) {
 	return l, nil
 }
 
+// stream is the stream of this process that a path stands for, or nil. That stderr alone
+// is one, and not a file's name, only the access log says; other paths are absolute.
 func stream(path string) *os.File {
 	switch path {
-	case "/dev/stderr":
+	case "/dev/stderr", "stderr":
 		return os.Stderr
-	case "/dev/stdout":
+	case "/dev/stdout", "stdout":
 		return os.Stdout
 	}
 	return nil

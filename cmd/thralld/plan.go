@@ -29,6 +29,7 @@ func serverOptions(cfg *config.Config) server.Options {
 		Mount:            cfg.Path,
 		Compression:      server.Compression{Codings: cfg.Compress, Types: cfg.CompressTypes, MinBytes: int64(cfg.CompressMinBytes)},
 	}
+	o.AccessFormat, _ = server.ParseAccessFormat(cfg.AccessLogFormat) // load has told its mistakes
 	if cfg.KeepaliveTimeout == 0 {
 		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
 	}

@@ -159,7 +159,7 @@ func (in *invocation) load(words []string) (*config.Config, error) {
 	if in.file == "" && !missing(defaultFile) {
 		in.file = defaultFile
 	}
-	return config.Load(in.file, in.settings)
+	return checkAccessFormat(config.Load(in.file, in.settings))
 }
 
 // mistyped is the command that was probably meant by a word which names no file, and,
@@ -191,7 +191,7 @@ func (in *invocation) read(folder string) (*config.Config, error) {
 	case info.Size() > longestFile:
 		return nil, fmt.Errorf("%s: cannot be read again: it has %d bytes, more than %d", in.file, info.Size(), longestFile)
 	}
-	return config.LoadFrom(folder, in.file, in.settings)
+	return checkAccessFormat(config.LoadFrom(folder, in.file, in.settings))
 }
 
 // names reports whether the command line has given the key already.

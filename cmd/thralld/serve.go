@@ -32,7 +32,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 	if err != nil {
 		return err
 	}
-	d.access, d.ending, d.who = logs.accessWriter(), ctx.Done(), who
+	d.access, d.ending, d.who = logs.access, ctx.Done(), who
 	controller, err := d.start(ctx, cfg, who)
 	if err != nil {
 		d.end()

@@ -62,10 +62,55 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 	return nil
 }
 
-func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*server.Change, error) {
+// frontChange is a change of the server, with the access log that comes with it.
+type frontChange struct {
+	*server.Change
+	log  *accessLog
+	file *accessFile // nil: it stays
+}
+
+func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*frontChange, error) {
+	change := &frontChange{log: d.access}
 	options := serverOptions(cfg)
-	options.App, options.Log, options.AccessLog, options.Opened = d.app, d.log, d.access, d.settle
-	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6})
+	options.App, options.Log, options.Opened = d.app, d.log, d.settle
+	if d.access != nil {
+		var err error
+		if change.file, err = d.access.prepare(cfg.AccessLog); err != nil {
+			return nil, mistaken(cfg, "access_log", "%v", err)
+		}
+		if cfg.AccessLog != "" {
+			options.AccessLog = d.access
+		}
+	}
+	var err error
+	if change.Change, err = d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6}); err != nil {
+		change.closeFile()
+		return nil, err
+	}
+	return change, nil
+}
+
+// Commit puts the change in force. The file comes first: what it gets of the old format
+// is of requests that began before.
+func (c *frontChange) Commit() {
+	if c.file != nil {
+		c.log.exchange(c.file)
+		c.file = nil
+	}
+	c.Change.Commit()
+}
+
+// Discard drops the change; after Commit it does nothing.
+func (c *frontChange) Discard() {
+	c.closeFile()
+	c.Change.Discard()
+}
+
+func (c *frontChange) closeFile() {
+	if c.file != nil {
+		c.file.close()
+		c.file = nil
+	}
 }
 
 // prepareApp makes a generation if one is needed, with a kind word for who is in

@@ -52,6 +52,8 @@ type Status struct {
 	Waiting int `json:"waiting"` // requests that no worker has yet
 	AtOnce  int `json:"at_once"` // workers that are used at a time, as more would get no more done; 0: all
 
+	AccessLogLost int64 `json:"access_log_lost"` // lines that could not be written
+
 	Target      int          `json:"target"` // the generation that is being rolled out, or has been
 	Stable      int          `json:"stable"` // the last one that was rolled out whole; 0: none yet
 	Generations []Generation `json:"generations"`

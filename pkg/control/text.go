@@ -28,6 +28,9 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "last reload  %s\n", s.LastReload.text(now))
 	}
 	fmt.Fprintf(&b, "requests     %d waiting\n", s.Waiting)
+	if s.AccessLogLost > 0 {
+		fmt.Fprintf(&b, "access log   %d lines lost, as they could not be written\n", s.AccessLogLost)
+	}
 	fmt.Fprintf(&b, "workers      %d of %d ready\n", s.ready(), s.Workers)
 	if s.AtOnce > 0 {
 		fmt.Fprintf(&b, "             at most %d computing at a time, as the processors can run no more\n", s.AtOnce)

@@ -49,7 +49,7 @@ func ExampleStatus_WriteText() {
 
 // A service that limps says so.
 func ExampleStatus_WriteText_limping() {
-	status := Status{Version: "1.0.0", PID: 4700, App: "app.psgi", Listeners: []string{"@web"}, Healthy: true, Problem: "app.psgi: no worker could be forked", Workers: 10}
+	status := Status{Version: "1.0.0", PID: 4700, App: "app.psgi", Listeners: []string{"@web"}, Healthy: true, Problem: "app.psgi: no worker could be forked", Workers: 10, AccessLogLost: 12}
 	_ = status.WriteText(os.Stdout, time.Time{})
 	// Output:
 	// thralld 1.0.0, process 4700, up 0s, serving, but its workers keep failing
@@ -57,6 +57,7 @@ func ExampleStatus_WriteText_limping() {
 	// app          app.psgi
 	// listens on   @web
 	// requests     0 waiting
+	// access log   12 lines lost, as they could not be written
 	// workers      0 of 10 ready
 }
 

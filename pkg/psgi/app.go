@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 )
 
 // App is a PSGI application, wherever it runs.
@@ -84,9 +85,14 @@ type Response struct {
 	// Failed means that the app died or broke the contract, which its log tells,
 	// and that this is the answer in its place.
 	Failed bool
-	// Worker and Generation tell, for the log, who answered.
+	// Worker and Generation tell, for the log, who answered, and PID its process; it
+	// is 0 if no worker did.
 	Worker     int
 	Generation int
+	PID        int
+	// AppTime is how long the worker took from the request's start to the head of this
+	// answer.
+	AppTime time.Duration
 }
 
 // Body is what the app sends after the head.

@@ -3,7 +3,6 @@ package server
 import (
 	"io"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -14,99 +13,57 @@ import (
 // not begun, as its client had left. It is nginx's number for that.
 const statusClientLeft = 499
 
-// accessLog writes a line for each request, in the combined format of Apache. A nil
-// one writes nothing.
-type accessLog struct{ to io.Writer }
+// accessLog writes a line for each request. A nil one writes nothing.
+type accessLog struct {
+	to     io.Writer
+	format *AccessFormat
+}
 
 // newAccessLog makes the log that writes to w: a line for each Write, from any
-// goroutine. Errors of w are its own affair. Nil is no log.
-func newAccessLog(w io.Writer) *accessLog {
+// goroutine. Errors of w are its own affair. Nil is no log; the format that is nil is
+// the combined one.
+func newAccessLog(w io.Writer, format *AccessFormat) *accessLog {
 	if w == nil {
 		return nil
 	}
-	return &accessLog{w}
+	if format == nil {
+		format = combined
+	}
+	return &accessLog{w, format}
 }
 
-// visit is what a line says. What is not known is empty, or nil.
+// visit is what a line may say. What is not known is zero.
 type visit struct {
-	remote                net.Addr
-	start                 time.Time
-	method, target, proto string
-	status                int
-	bytes                 int64 // of the body, without what frames it
-	referer, agent        string
+	r      *request // nil: it could not be read
+	at     place    // empty if the target leads nowhere
+	remote string   // the client's address; "" if it has none, as on a unix socket
+	id     string
+
+	start, end time.Time
+	called     time.Time // when it was given to the app; only where the format asks how long it waits
+	status     int
+	bytes      int64 // of the body, without what frames it
+
+	pid                int // of the worker that answered; 0: none did
+	worker, generation int
+	appTime, waitTime  time.Duration
+
+	sent []string // what the response has of the fields that the format names
 }
+
+// longestKept is how many bytes of memory for a line are kept for the next one.
+const longestKept = 16 << 10
 
 var lines = sync.Pool{New: func() any { return new([]byte) }}
 
 // write writes the line of a visit.
 func (a *accessLog) write(v *visit) {
 	line, _ := lines.Get().(*[]byte)
-	*line = appendVisit((*line)[:0], v)
+	*line = a.format.appendLine((*line)[:0], v)
 	_, _ = a.to.Write(*line)
-	lines.Put(line)
-}
-
-// appendVisit appends: host ident user [time] "request line" status bytes "referer" "agent".
-// Ident and user are not known to the server.
-func appendVisit(dst []byte, v *visit) []byte {
-	dst = appendHost(dst, v.remote)
-	dst = append(dst, " - - ["...)
-	dst = v.start.AppendFormat(dst, "02/Jan/2006:15:04:05 -0700")
-	dst = append(dst, `] "`...)
-	if v.method == "" {
-		dst = append(dst, '-')
-	} else {
-		dst = append(appendEscaped(dst, v.method), ' ')
-		dst = append(appendEscaped(dst, v.target), ' ')
-		dst = appendEscaped(dst, v.proto)
+	if cap(*line) <= longestKept {
+		lines.Put(line)
 	}
-	dst = append(dst, `" `...)
-	dst = append(strconv.AppendInt(dst, int64(v.status), 10), ' ')
-	if v.bytes == 0 {
-		dst = append(dst, '-')
-	} else {
-		dst = strconv.AppendInt(dst, v.bytes, 10)
-	}
-	dst = append(appendQuoted(append(dst, ' '), v.referer), ' ')
-	return append(appendQuoted(dst, v.agent), '\n')
-}
-
-// appendHost appends the address of a client, or a dash where it has none, as on a
-// unix socket.
-func appendHost(dst []byte, remote net.Addr) []byte {
-	if tcp, ok := remote.(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().AppendTo(dst)
-	}
-	return append(dst, '-')
-}
-
-// appendQuoted appends the value of a field, or a dash for one that is missing.
-func appendQuoted(dst []byte, value string) []byte {
-	if value == "" {
-		return append(dst, `"-"`...)
-	}
-	return append(appendEscaped(append(dst, '"'), value), '"')
-}
-
-// appendEscaped appends what a client has sent so that it stays within its quotes
-// and its line, as Apache does: \" and \\, names for some control characters, and
-// \xhh for everything else that is not printable ASCII.
-func appendEscaped(dst []byte, text string) []byte {
-	const digits = "0123456789abcdef"
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c == '"', c == '\\':
-			dst = append(dst, '\\', c)
-		case c >= ' ' && c <= '~':
-			dst = append(dst, c)
-		case c >= '\b' && c <= '\r' && c != '\f':
-			dst = append(dst, '\\', "btnv_r"[c-'\b'])
-		default:
-			dst = append(dst, '\\', 'x', digits[c>>4], digits[c&15])
-		}
-	}
-	return dst
 }
 
 // counted is an exchange that counts the bytes of the body it sends.
@@ -129,28 +86,67 @@ func (c *counted) sendFile(f *psgi.File) (int64, error) {
 	return n, err
 }
 
+// located notes where the target of a task leads.
+func (a *accessLog) located(t *task, at place) {
+	if a != nil {
+		t.visit.at = at
+	}
+}
+
+// calling notes that a task is about to be given to the app.
+func (a *accessLog) calling(t *task) {
+	if a != nil && a.format.waits {
+		t.visit.called = time.Now()
+	}
+}
+
+// answered notes who has answered a task.
+func (a *accessLog) answered(t *task, r *psgi.Response) {
+	if a == nil {
+		return
+	}
+	v := &t.visit
+	v.pid, v.worker, v.generation, v.appTime = r.PID, r.Worker, r.Generation, r.AppTime
+	if a.format.waits {
+		v.waitTime = max(0, time.Since(v.called)-r.AppTime)
+	}
+}
+
+// begun notes what a line says of the head of a response, which does not outlive it.
+func (a *accessLog) begun(t *task, h *head) {
+	if a != nil && len(a.format.sent) > 0 {
+		t.visit.sent = a.format.appendSent(t.visit.sent[:0], h)
+	}
+}
+
 // note writes the line of a task that has ended.
 func (a *accessLog) note(t *task) {
 	if a == nil {
 		return
 	}
-	r := t.x.request()
-	referer, _ := r.header.Get("Referer")
-	agent, _ := r.header.Get("User-Agent")
-	status := t.status
+	v := &t.visit
+	v.r, v.id, v.start, v.end = t.x.request(), t.id, t.start, time.Now()
+	v.remote = v.r.remoteAddr
+	v.status, v.bytes = t.status, t.counted.bytes
 	if !t.begun {
-		status = statusClientLeft
+		v.status = statusClientLeft
 	}
-	a.write(&visit{
-		remote: r.remote, start: t.start, method: r.method, target: r.target, proto: r.proto,
-		status: status, bytes: t.counted.bytes, referer: referer, agent: agent,
-	})
+	a.write(v)
+	sent := v.sent
+	clear(sent)
+	*v = visit{sent: sent[:0]}
 }
 
 // refused writes the line of a request that was refused before it could be read
 // whole: what it asked for is not known.
 func (a *accessLog) refused(remote net.Addr, status int, bytes int) {
-	if a != nil {
-		a.write(&visit{remote: remote, start: time.Now(), status: status, bytes: int64(bytes)})
+	if a == nil {
+		return
 	}
+	now := time.Now()
+	v := visit{start: now, end: now, status: status, bytes: int64(bytes)}
+	if tcp, ok := remote.(*net.TCPAddr); ok {
+		v.remote = tcp.IP.String()
+	}
+	a.write(&v)
 }

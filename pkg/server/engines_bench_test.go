@@ -32,20 +32,23 @@ const (
 var post4K = fmt.Sprintf("POST /form HTTP/1.1\r\nHost: 127.0.0.1:5000\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%s",
 	4<<10, strings.Repeat("x", 4<<10))
 
-func BenchmarkRequest(b *testing.B)           { benchmarkEngines(b, hello) }
-func BenchmarkRequestOfABrowser(b *testing.B) { benchmarkEngines(b, ofABrowser) }
-func BenchmarkPost4K(b *testing.B)            { benchmarkEngines(b, post4K) }
+func BenchmarkRequest(b *testing.B)           { benchmarkEngines(b, hello, Options{}) }
+func BenchmarkRequestOfABrowser(b *testing.B) { benchmarkEngines(b, ofABrowser, Options{}) }
+func BenchmarkPost4K(b *testing.B)            { benchmarkEngines(b, post4K, Options{}) }
+func BenchmarkRequestWithAccessLog(b *testing.B) {
+	benchmarkEngines(b, hello, Options{AccessLog: io.Discard})
+}
 
 // benchmarkEngines sends one request after another on one connection of 127.0.0.1. The
 // app answers at once and allocates nothing; so what is counted is the server's, and the
 // client's next to nothing.
-func benchmarkEngines(b *testing.B, request string) {
+func benchmarkEngines(b *testing.B, request string, opts Options) {
 	for _, engine := range []struct {
 		name string
 		is   Engine
 	}{{"own", OwnEngine}, {"net-http", NetHTTP}} {
 		b.Run(engine.name, func(b *testing.B) {
-			c := benchmarked(b, engine.is)
+			c := benchmarked(b, engine.is, opts)
 			raw, answer := []byte(request), make([]byte, 4<<10)
 			exchange := func() int {
 				if _, err := c.Write(raw); err != nil {
@@ -72,16 +75,15 @@ func benchmarkEngines(b *testing.B, request string) {
 }
 
 // benchmarked returns a connection to a server that runs for one benchmark.
-func benchmarked(b *testing.B, e Engine) net.Conn {
+func benchmarked(b *testing.B, e Engine, opts Options) net.Conn {
 	b.Helper()
 	l, err := Listen("127.0.0.1:0", ListenOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	s := New(e)
-	change, err := s.Prepare(Options{
-		App: newGreeter(), Timeout: time.Minute, KeepaliveTimeout: time.Minute, SpoolDir: b.TempDir(),
-	}, nil, ListenOptions{})
+	opts.App, opts.Timeout, opts.KeepaliveTimeout, opts.SpoolDir = newGreeter(), time.Minute, time.Minute, b.TempDir()
+	change, err := s.Prepare(opts, nil, ListenOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func setFields(env *psgi.Env, header psgi.Header) {
 }
 
 // joined returns the value of the fields that have the first one's name, and how
-// many they are. Cookies are joined as RFC 6265, 5.4 has them.
+// many they are.
 func joined(header psgi.Header) (value string, n int) {
 	name := header[0].Name
 	for n = 1; n < len(header) && strings.EqualFold(header[n].Name, name); n++ {
@@ -91,15 +91,20 @@ func joined(header psgi.Header) (value string, n int) {
 	if n == 1 {
 		return header[0].Value, 1
 	}
-	separator := ", "
-	if equalFold(name, "cookie") {
-		separator = "; "
-	}
 	values := make([]string, n)
 	for i := range values {
 		values[i] = header[i].Value
 	}
-	return strings.Join(values, separator), n
+	return strings.Join(values, separator(name)), n
+}
+
+// separator is what stands between the values of fields of one name. Cookies are joined
+// as RFC 6265, 5.4 has them.
+func separator(name string) string {
+	if equalFold(name, "cookie") {
+		return "; "
+	}
+	return ", "
 }
 
 // appendKey appends the key for a header field, or nothing for one that the app must

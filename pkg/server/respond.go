@@ -22,6 +22,7 @@ var (
 func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 	defer resp.Body.Close()
 	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
+	t.set.access.answered(t, resp)
 
 	unchunk(resp)
 	method := t.x.request().method
@@ -185,5 +186,6 @@ func (t *task) begin(h head) {
 	}
 	t.informer.close()
 	t.begun, t.status = true, h.status
+	t.set.access.begun(t, &h)
 	t.x.begin(h)
 }

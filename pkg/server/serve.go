@@ -20,6 +20,7 @@ type task struct {
 	id      string
 	start   time.Time
 	counted counted // x, if there is an access log
+	visit   visit   // what its line says, if there is one
 
 	unread bool // the body, or a part of it, is still to come
 	begun  bool // the response's head is out
@@ -121,6 +122,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	t.set.access.located(t, at)
 	b, err := t.set.receiver.receive(t.x, &t.buf)
 	if err != nil {
 		return err
@@ -131,6 +133,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
 	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	t.set.access.calling(t)
 	t.lent = true
 	if asksForUpgrade(r) {
 		return t.callOffering(ctx)

@@ -56,9 +56,11 @@ type Options struct {
 	Mount string
 	// Compression is that of responses.
 	Compression Compression
-	// AccessLog gets a line for each request, in the combined format of Apache: one
-	// Write each, from any goroutine, before the connection goes on. Nil: none.
+	// AccessLog gets a line for each request: one Write each, from any goroutine,
+	// before the connection goes on, so it must not block. Nil: none.
 	AccessLog io.Writer
+	// AccessFormat is the form of these lines; nil is Apache's combined one.
+	AccessFormat *AccessFormat
 }
 
 // Server serves an app on any number of listeners, in a way that can be changed

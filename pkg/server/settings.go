@@ -28,7 +28,7 @@ func newSettings(opts Options, now *settings) *settings {
 	if opts.MaxHeaderBytes <= 0 {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
-	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog)}
+	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog, opts.AccessFormat)}
 	if next.software == "" {
 		next.software = "thralld"
 	}

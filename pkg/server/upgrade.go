@@ -32,6 +32,7 @@ func (t *task) callOffering(ctx context.Context) error {
 	case r.withdraw():
 		t.begun, t.status, t.counted.bytes = true, statusUpgraded, r.sent
 		if err == nil {
+			t.set.access.answered(t, resp)
 			_ = resp.Body.Close()
 		}
 		return errRelayed

@@ -71,6 +71,7 @@ func (s *slot) arrive(f psgi.Frame) (arrival, error) {
 	p.response = psgi.Response{
 		Status: head.Status, Header: head.Header, Body: p, Whole: true,
 		Failed: f.Flags&psgi.FlagFailed != 0, Worker: s.number, Generation: s.generation,
+		PID: int(s.pid.Load()), AppTime: head.AppTime,
 	}
 	return arrival{id: f.ID, flags: f.Flags, took: head.AppTime, page: p}, nil
 }

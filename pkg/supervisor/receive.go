@@ -72,6 +72,7 @@ func (d *dispatcher) receiveHead(s *slot, f psgi.Frame) error {
 	}
 	r := &psgi.Response{Status: head.Status, Header: head.Header, Worker: s.number, Generation: s.generation}
 	r.Failed = f.Flags&psgi.FlagFailed != 0
+	r.PID, r.AppTime = int(s.pid.Load()), head.AppTime
 
 	if f.Flags&psgi.FlagEnd == 0 {
 		d.mu.Lock()
