@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,10 +24,15 @@ var forms = map[string]form{
 	"env":             notEmpty,
 	"server_software": headerForm,
 	"umask":           umaskForm,
+
+	"trusted_proxies":   peerForm,
+	"forwarded_headers": forwardedForm,
+	"request_id_header": fieldForm,
 }
 
 var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*(=.*)?$`)
+	fieldName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
 	className  = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*$`)
 )
 
@@ -60,6 +66,42 @@ func headerForm(text string) string {
 func moduleForm(text string) string {
 	if !moduleName.MatchString(text) {
 		return "got " + got(text) + ", want a module such as Foo::Bar or Foo=bar,baz"
+	}
+	return ""
+}
+
+func peerForm(text string) string {
+	switch text {
+	case "unix", "loopback", "private":
+		return ""
+	}
+	_, err := netip.ParseAddr(text)
+	if strings.Contains(text, "/") {
+		_, err = netip.ParsePrefix(text)
+	}
+	if err != nil || strings.Contains(text, "%") || strings.Contains(text, ".") && strings.Contains(text, ":") {
+		return "got " + got(text) + `, want an address, a network such as "10.0.0.0/8", "loopback", "private" or "unix"`
+	}
+	return ""
+}
+
+func forwardedForm(text string) string {
+	switch text {
+	case "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded":
+		return ""
+	}
+	return "got " + got(text) + `, want "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host" and "x-forwarded-port", or "forwarded"`
+}
+
+// fieldForm is that of a header that thralld may add: those that say where an answer
+// ends are not for that.
+func fieldForm(text string) string {
+	switch strings.ToLower(text) {
+	case "connection", "content-length", "content-type", "date", "keep-alive", "status", "te", "trailer", "transfer-encoding", "upgrade":
+		return "got " + got(text) + ", which has a meaning of its own"
+	}
+	if text != "" && !fieldName.MatchString(text) {
+		return "got " + got(text) + ", want the name of a header, such as X-Request-ID"
 	}
 	return ""
 }
@@ -127,6 +169,8 @@ func canonical(key, text string) string {
 				return abstractSign + name
 			}
 		}
+	case "forwarded_headers":
+		return strings.ToLower(text)
 	case "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {
 			return bare

@@ -65,7 +65,7 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*server.Change, error) {
 	options := serverOptions(cfg)
 	options.App, options.Log, options.AccessLog, options.Opened = d.app, d.log, d.access, d.settle
-	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6})
+	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6, ProxyProtocol: cfg.ProxyProtocol})
 }
 
 // prepareApp makes a generation if one is needed, with a kind word for who is in

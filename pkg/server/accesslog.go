@@ -142,7 +142,7 @@ func (a *accessLog) note(t *task) {
 		status = statusClientLeft
 	}
 	a.write(&visit{
-		remote: r.remote, start: t.start, method: r.method, target: r.target, proto: r.proto,
+		remote: t.remote(), start: t.start, method: r.method, target: r.target, proto: r.proto,
 		status: status, bytes: t.counted.bytes, referer: referer, agent: agent,
 	})
 }
