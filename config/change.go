@@ -78,10 +78,10 @@ func (l *loader) agree() {
 func (l *loader) proxies() {
 	c := l.cfg
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
-		l.disagree("proxy_protocol", "needs trusted_proxies to say from whom; all others are closed")
+		l.disagree("proxy_protocol", "needs trusted_proxies, which say whose connections are not closed")
 	}
 	if len(c.ForwardedHeaders) > 1 && slices.Contains(c.ForwardedHeaders, "forwarded") {
-		l.disagree("forwarded_headers", "has \"forwarded\" beside others; name what your proxy sets: clients could send it the other")
+		l.disagree("forwarded_headers", `has "forwarded" beside others; name what your proxy sets, as clients could send it the other`)
 	}
 }
 

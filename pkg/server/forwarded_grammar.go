@@ -25,7 +25,7 @@ func cutElement(list string) (rest, text string) {
 	quoted := false
 	for i := len(list) - 1; i >= 0; i-- {
 		switch c := list[i]; {
-		case c == '"' && !(quoted && isEscaped(list, i)):
+		case c == '"' && (!quoted || !isEscaped(list, i)):
 			quoted = !quoted
 		case c == ',' && !quoted:
 			return list[:i], strings.Trim(list[i+1:], " \t")

@@ -56,7 +56,9 @@ func (l *link) introduce() bool {
 
 // readIntroduction reads a header and says between whom the connection is by it.
 func readIntroduction(c net.Conn) (*endpoints, error) {
-	raw, err := readProxyHeader(patient{c, time.Now().Add(introductionPatience)})
+	until := time.Now().Add(introductionPatience)
+	_ = c.SetReadDeadline(until)
+	raw, err := readProxyHeader(patient{c, until})
 	_ = c.SetReadDeadline(time.Time{})
 	if err != nil {
 		return nil, err
@@ -89,11 +91,11 @@ type patient struct {
 
 func (p patient) Read(b []byte) (int, error) {
 	for {
-		_ = p.SetReadDeadline(p.until)
 		n, err := p.Conn.Read(b)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(p.until) {
 			return n, err
 		}
+		_ = p.SetReadDeadline(p.until)
 	}
 }
 
