@@ -9,6 +9,7 @@ use Errno qw(EINTR);
 use IO::Select ();
 use IO::Socket::INET ();
 use JSON::PP qw(decode_json);
+use Plack::Middleware::ReverseProxy ();
 use Proxy;
 use Smuggling;
 use Test::More;
@@ -110,6 +111,36 @@ HAPROXY
     is $env->{'psgi.url_scheme'}, 'http',           'the scheme';
     is $env->{HTTP_HOST},         'localhost:8443', 'HTTP_HOST';
     is $env->{SERVER_PORT},       8443,             'SERVER_PORT';
+};
+
+subtest 'an app sees what Plack::Middleware::ReverseProxy would show it' => sub {
+    my @keys       = qw(REMOTE_ADDR psgi.url_scheme HTTP_HOST SERVER_PORT);
+    my $middleware = Plack::Middleware::ReverseProxy->wrap(sub { return $_[0] });
+    my $stranger   = Daemon->new(args => ['--workers=1', 'test/apps/environment.psgi']);
+    my $trusted    = bless {%{$daemon}, owner => 0, address => $tcp}, ref $daemon;
+    for my $said (
+        ['X-Forwarded-For: 192.0.2.1'],
+        ['X-Forwarded-For: 192.0.2.2, 192.0.2.1'],
+        ['X-Forwarded-For: 2001:db8::1', 'X-Forwarded-Proto: https'],
+        ['X-Forwarded-Proto: https',     'X-Forwarded-Host: example.org'],
+        ['X-Forwarded-Proto: http',      'X-Forwarded-Host: first.example, example.org'],
+        ['X-Forwarded-Proto: https',     'X-Forwarded-Host: example.org:8443'],
+        ['X-Forwarded-Proto: https',     'X-Forwarded-Host: example.org:8443', 'X-Forwarded-Port: 81'],
+        ['X-Forwarded-Proto: https',     'X-Forwarded-Host: example.org',      'X-Forwarded-Port: 8443'],
+        )
+    {
+        for my $host (qw(localhost localhost:8080)) {
+            my ($without, $with) = map {
+                my $connection = Connection->new($_);
+                $connection->request(GET => '/', host => "Host: $host", fields => $said);
+                decode_json($connection->response->{body})->{env};
+            } $stranger, $trusted;
+            my $shown = $middleware->($without);
+            is_deeply {
+                map { $_ => $with->{$_} } @keys
+            }, {map { $_ => $shown->{$_} } @keys}, join '; ', $host, @{$said};
+        }
+    }
 };
 
 subtest 'what a client says itself is not believed' => sub {
