@@ -111,6 +111,22 @@ func TestNobodyButATrustedProxyIsBelieved(t *testing.T) {
 			"thralld.remote_addr=(none)")
 }
 
+func TestForwardedIsObeyedAloneWhereItIsNamed(t *testing.T) {
+	s := serve(t, showEnv(toldKeys...), behind("loopback", "Forwarded"))
+	for fields, want := range map[string]string{
+		"Host: a|Forwarded: for=1.1.1.1|X-Forwarded-For: 2.2.2.2|X-Forwarded-Proto: http|Forwarded: for=\"192.0.2.1:47\";proto=https;host=\"b:81\"": "192.0.2.1 47 https on b:81 127.0.0.1 81 127.0.0.1 http",
+		"Host: a|Forwarded: for=192.0.2.1;proto=https": "192.0.2.1 0 https on a 127.0.0.1 443 127.0.0.1 http",
+	} {
+		if got := s.told(strings.Split(fields, "|")...); got != want {
+			t.Errorf("%s: %s, want %s", fields, got, want)
+		}
+	}
+	r := s.dial().send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2.2.2.2\r\n\r\n").reply("GET")
+	if !strings.HasPrefix(r.text, "REMOTE_ADDR=127.0.0.1\n") {
+		t.Errorf("X-Forwarded-For is obeyed, too: %s", r.text)
+	}
+}
+
 func TestProxyOnAUnixSocketIsBelieved(t *testing.T) {
 	for trusted, want := range map[string]string{
 		"unix":     "192.0.2.1|0|https|443|",

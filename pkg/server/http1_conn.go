@@ -44,7 +44,7 @@ func (c *http1Conn) run() {
 			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	if !c.introduce() {
+	if !c.introduce() { // a header comes before all else, a handshake too
 		return
 	}
 	for {
