@@ -179,8 +179,8 @@ func lastItem(list string) string {
 	return item
 }
 
-// told reports whether there is anything.
-func (t *forwarded) told() bool { return *t != forwarded{} }
+// isEmpty reports whether they tell nothing.
+func (t *forwarded) isEmpty() bool { return *t == forwarded{} }
 
 // remote returns the client's end of the connection to the first proxy, or that of ours
 // if no other was told.

@@ -89,7 +89,7 @@ func (t *task) heed(r *request) {
 				zap.String("field", field), zap.String("value", value[max(0, len(value)-200):]), zap.String("reason", why))...)
 		}
 	})
-	if told.told() {
+	if !told.isEmpty() {
 		t.told = &told
 	}
 }

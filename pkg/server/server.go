@@ -61,7 +61,7 @@ type Options struct {
 	// ForwardedHeaders names the fields by which they say it: X-Forwarded-For,
 	// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port, or Forwarded alone. A
 	// field that the proxies do not set themselves must not be named: they pass on what
-	// a client writes there.
+	// a client writes there. Empty: none is obeyed.
 	ForwardedHeaders []string
 	// RequestIDHeader is the field of a response that has the request's id; empty
 	// adds none.
