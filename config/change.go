@@ -67,15 +67,29 @@ func (l *loader) agree() {
 		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
 	} {
 		if rule.broken {
-			m := Mistake{
-				Origin: c.Origin(rule.key), Key: rule.key,
-				Problem: fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
-					c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)),
-			}
-			if strings.HasPrefix(m.Origin, "--") { // which names the key
-				m.Key = ""
-			}
-			l.mistakes = append(l.mistakes, m)
+			l.disagree(rule.key, fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
+				c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)))
 		}
 	}
+	l.proxies()
+}
+
+// proxies notes what is wrong between the keys about proxies.
+func (l *loader) proxies() {
+	c := l.cfg
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		l.disagree("proxy_protocol", "needs trusted_proxies, which say whose connections are not closed")
+	}
+	if len(c.ForwardedHeaders) > 1 && slices.Contains(c.ForwardedHeaders, "forwarded") {
+		l.disagree("forwarded_headers", `has "forwarded" beside others; name what your proxy sets, as clients could send it the other`)
+	}
+}
+
+// disagree notes a mistake in a key that is right by itself.
+func (l *loader) disagree(key, problem string) {
+	m := Mistake{Origin: l.cfg.Origin(key), Key: key, Problem: problem}
+	if strings.HasPrefix(m.Origin, "--") { // which names the key
+		m.Key = ""
+	}
+	l.mistakes = append(l.mistakes, m)
 }

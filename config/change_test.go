@@ -75,6 +75,16 @@ func TestKeysThatDoNotAgreeAreNamedTogether(t *testing.T) {
 		file, Setting{Key: "min_reqs_per_child", Value: "11", Origin: "--min"})
 }
 
+func TestKeysAboutProxiesHaveToAgree(t *testing.T) {
+	file := write(t, "workers = 3\nproxy_protocol = true\nforwarded_headers = [\"forwarded\", \"x-forwarded-for\"]\n")
+	refused(t, file+":2: proxy_protocol: needs trusted_proxies, which say whose connections are not closed\n"+
+		file+":3: forwarded_headers: has \"forwarded\" beside others; name what your proxy sets, as clients could send it the other", file)
+	refused(t, "--proxy-protocol: needs trusted_proxies, which say whose connections are not closed", "",
+		Setting{Key: "proxy_protocol", Value: "1", Origin: "--proxy-protocol"})
+	load(t, write(t, "proxy_protocol = true\ntrusted_proxies = [\"unix\"]\nforwarded_headers = [\"forwarded\"]\n"))
+	load(t, write(t, "forwarded_headers = []\n"))
+}
+
 func TestNoLimitIsInfToo(t *testing.T) {
 	for _, text := range []string{"inf", "\"inf\"", "0"} {
 		if got := load(t, write(t, "max_reqs_per_child = "+text+"\n")).MaxReqsPerChild; got != 0 {

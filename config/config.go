@@ -120,6 +120,24 @@ type Config struct {
 	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones.
 	IPv6 bool `toml:"ipv6" default:"true" apply:"live" help:"listen on IPv6 too, where the machine has it"`
 
+	// TrustedProxies are those whose word is taken on whom they speak for: addresses,
+	// networks, and the words loopback, private and unix (all who come by a unix
+	// socket). Who is in it by mistake can pass for any client.
+	TrustedProxies []string `toml:"trusted_proxies" arg:"ADDRESS" split:"," apply:"live" help:"believe this proxy: an address, a network, loopback, private or unix (repeatable)"`
+
+	// ForwardedHeaders names the request headers in which trusted proxies tell client,
+	// scheme, host and port. What they do not set themselves must not be named, as
+	// they pass on what a client writes there.
+	ForwardedHeaders []string `toml:"forwarded_headers" arg:"HEADER" default:"x-forwarded-for,x-forwarded-proto,x-forwarded-host,x-forwarded-port" split:"," apply:"live" help:"a header that trusted proxies set (repeatable)"`
+
+	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
+	// from one of TrustedProxies. Others are closed.
+	ProxyProtocol bool `toml:"proxy_protocol" default:"false" apply:"live" help:"connections begin with a PROXY header of a trusted proxy"`
+
+	// RequestIDHeader is the response header that carries the request's id. Empty
+	// means none.
+	RequestIDHeader string `toml:"request_id_header" arg:"NAME" apply:"live" help:"send the id of each request in this response header"`
+
 	// Timeout is how long a client may stay silent during one read or write before
 	// its connection is closed; it does not limit a whole request. 0 is no limit, and
 	// lets stalled clients hold connections for ever.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -25,11 +26,16 @@ var forms = map[string]form{
 	"umask":           umaskForm,
 	"compress":        codingForm,
 	"compress_types":  mediaTypeForm,
+
+	"trusted_proxies":   peerForm,
+	"forwarded_headers": forwardedForm,
+	"request_id_header": fieldForm,
 }
 
 var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*(=.*)?$`)
 	mediaType  = regexp.MustCompile(`^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$`)
+	fieldName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
 	className  = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*$`)
 )
 
@@ -78,6 +84,42 @@ func codingForm(text string) string {
 func mediaTypeForm(text string) string {
 	if !mediaType.MatchString(text) {
 		return "got " + got(text) + ", want a media type without parameters, such as text/html or text/*"
+	}
+	return ""
+}
+
+func peerForm(text string) string {
+	switch text {
+	case "unix", "loopback", "private":
+		return ""
+	}
+	_, err := netip.ParseAddr(text)
+	if strings.Contains(text, "/") {
+		_, err = netip.ParsePrefix(text)
+	}
+	if err != nil || strings.Contains(text, "%") || strings.Contains(text, ".") && strings.Contains(text, ":") {
+		return "got " + got(text) + `, want an address, a network such as "10.0.0.0/8", "loopback", "private" or "unix"`
+	}
+	return ""
+}
+
+func forwardedForm(text string) string {
+	switch text {
+	case "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded":
+		return ""
+	}
+	return "got " + got(text) + `, want "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host" and "x-forwarded-port", or "forwarded"`
+}
+
+// fieldForm is that of a header that thralld may add: those that say where an answer
+// ends are not for that.
+func fieldForm(text string) string {
+	switch strings.ToLower(text) {
+	case "connection", "content-length", "content-type", "date", "keep-alive", "status", "te", "trailer", "transfer-encoding", "upgrade":
+		return "got " + got(text) + ", which has a meaning of its own"
+	}
+	if text != "" && !fieldName.MatchString(text) {
+		return "got " + got(text) + ", want the name of a header, such as X-Request-ID"
 	}
 	return ""
 }
@@ -150,6 +192,8 @@ func canonical(key, text string) string {
 		if text == "-" {
 			return "stderr"
 		}
+	case "forwarded_headers":
+		return strings.ToLower(text)
 	case "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {
 			return bare

@@ -15,6 +15,10 @@ func TestFormsThatAreRight(t *testing.T) {
 		"path":            {"/", "/shop", "/shop/"},
 		"server_software": {"", "thralld", "Apache/2 (really)"},
 		"app":             {"app.psgi", "MyApp", "a b.psgi"},
+
+		"trusted_proxies":   {"127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "unix", "loopback", "private", "127.0.0.1,unix"},
+		"forwarded_headers": {"x-forwarded-for", "X-Forwarded-Proto", "Forwarded", "X-Forwarded-Host,X-Forwarded-Port"},
+		"request_id_header": {"", "X-Request-ID", "x-trace"},
 	} {
 		for _, text := range texts {
 			if _, err := Load("", []Setting{{Key: key, Value: text, Origin: "--x"}}); err != nil {
@@ -38,6 +42,10 @@ func TestFormsThatAreWrong(t *testing.T) {
 		"umask":           {"8", "1000", "-1", "0o22", "u=rwx"},
 		"env":             {""},
 		"log_format":      {"", "JSON", "xml"},
+
+		"trusted_proxies":   {"", "localhost", "10.0.0.0/33", "1.2.3.4:80", "[::1]", "fe80::1%eth0", "::ffff:10.0.0.1", "UNIX", "*", "10.0.0.1, unix"},
+		"forwarded_headers": {"", "x-real-ip", "for", "x-forwarded-for "},
+		"request_id_header": {"X Request", "X-Request-ID:", "x_request_id", "Transfer-Encoding", "connection", "a\r\nb", "-x"},
 	} {
 		for _, text := range texts {
 			_, err := Load("", []Setting{{Key: key, Value: text, Origin: "--x"}})

@@ -26,6 +26,9 @@ func serverOptions(cfg *config.Config) server.Options {
 		MaxBodyBytes:     int64(cfg.MaxBodyBytes),
 		SpoolDir:         cfg.SpoolDir,
 		ServerSoftware:   cfg.ServerSoftware,
+		TrustedProxies:   cfg.TrustedProxies,
+		ForwardedHeaders: cfg.ForwardedHeaders,
+		RequestIDHeader:  cfg.RequestIDHeader,
 		Mount:            cfg.Path,
 		Compression:      server.Compression{Codings: cfg.Compress, Types: cfg.CompressTypes, MinBytes: int64(cfg.CompressMinBytes)},
 	}

@@ -83,7 +83,7 @@ func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*frontCha
 		}
 	}
 	var err error
-	if change.Change, err = d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6}); err != nil {
+	if change.Change, err = d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6, ProxyProtocol: cfg.ProxyProtocol}); err != nil {
 		change.closeFile()
 		return nil, err
 	}

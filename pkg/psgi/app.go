@@ -45,10 +45,14 @@ var (
 	ErrFrame = errors.New("malformed frame")
 )
 
+// MaxID is the greatest length of a request's ID, in bytes.
+const MaxID = 128
+
 // Request is one call of the app. The callee does not keep it after the
 // response's Body has been closed.
 type Request struct {
-	// ID names the request in logs and as thralld.request_id in the app.
+	// ID names the request in logs and as thralld.request_id in the app. It has at most
+	// [MaxID] bytes, all of them printable ASCII and none a blank.
 	ID string
 	// Line is the method and the path, for people: "GET /path". It has no query,
 	// no control characters and at most 200 bytes.

@@ -44,7 +44,8 @@ type visit struct {
 	status     int
 	bytes      int64 // of the body, without what frames it
 
-	pid                int // of the worker that answered; 0: none did
+	told               *forwarded // what trusted proxies have said; nil if nothing
+	pid                int        // of the worker that answered; 0: none did
 	worker, generation int
 	appTime, waitTime  time.Duration
 
@@ -126,7 +127,7 @@ func (a *accessLog) note(t *task) {
 	}
 	v := &t.visit
 	v.r, v.id, v.start, v.end = t.x.request(), t.id, t.start, time.Now()
-	v.remote = v.r.remoteAddr
+	v.remote, v.told = t.clientAddress(), t.told
 	v.status, v.bytes = t.status, t.counted.bytes
 	if !t.begun {
 		v.status = statusClientLeft

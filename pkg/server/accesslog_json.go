@@ -36,8 +36,11 @@ func appendJSON(dst []byte, v *visit) []byte {
 }
 
 func (v *visit) scheme() string {
-	if v.r == nil {
+	switch {
+	case v.r == nil:
 		return ""
+	case v.told != nil && v.told.scheme != "":
+		return v.told.scheme
 	}
 	return v.r.scheme
 }

@@ -311,6 +311,12 @@ func (b *guestBook) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
+func (b *guestBook) read() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 var visitor = regexp.MustCompile(`(?m)^127\.0\.0\.1 - - \[[^]]+\] `)
 
 // want waits until there are so many lines, and compares what follows the time.
@@ -321,10 +327,7 @@ func (b *guestBook) want(t *testing.T, lines ...string) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		b.mu.Lock()
-		text := b.text.String()
-		b.mu.Unlock()
-		got := visitor.ReplaceAllString(text, "")
+		got := visitor.ReplaceAllString(b.read(), "")
 		if got == want {
 			return
 		}

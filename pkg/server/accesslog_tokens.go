@@ -176,7 +176,10 @@ func (v *visit) proto() string {
 
 // host is the name that the client used, with its port, or "".
 func (v *visit) host() string {
-	if v.at.host == "" && v.r != nil {
+	switch {
+	case v.told != nil && v.told.host != "":
+		return v.told.host
+	case v.at.host == "" && v.r != nil:
 		return v.r.host
 	}
 	return v.at.host

@@ -37,7 +37,7 @@ const (
 // request runs cannot fail that request because of the next one.
 type conn struct {
 	link
-	endpoints *endpoints
+	endpoints *endpoints   // nil before the first request
 	closing   *atomic.Bool // the engine's
 
 	// These are touched only by Read, which net/http never calls twice at once.
@@ -53,6 +53,10 @@ type conn struct {
 
 // Read reads what the guard lets through.
 func (c *conn) Read(p []byte) (int, error) {
+	if !c.introduce() {
+		_ = c.Close()
+		return 0, io.EOF
+	}
 	for c.guard.err == nil {
 		c.await()
 		if c.closing.Load() && c.idle() && !c.isFresh() && !c.hasInput() {
@@ -186,9 +190,9 @@ func (c *conn) refuse(instead []byte) error {
 	}
 	set := c.settings()
 	set.Log.Debug("request refused",
-		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
+		zap.Stringer("remote", c.client()), zap.Int("status", statusOf(err)), zap.Error(err))
 	c.patience = set.Timeout
-	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
+	set.access.refused(c.client(), statusOf(err), len(outcomeOf(err).text()))
 	if _, err := c.write(appendRefusal(nil, err, set.ServerSoftware)); err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@
 // as a value, every breach of the PSGI contract named before its first byte is
 // sent; and the body is copied to the client as the app produces it.
 //
+// A proxy in front that is trusted tells whose request it is: by a PROXY header, which
+// is read before anything else (introduce), and by fields of the request (heed).
+//
 // # Words
 //
 //   - settings: the options in the form that requests are served by; a request
@@ -23,6 +26,9 @@
 //   - exchange: one request and its answer, as an engine carries them
 //   - guard: the strict reader of HTTP/1 framing under an engine
 //   - engine: what speaks HTTP/1 on connections; there are two, which answer alike
+//   - introduction: a header of the PROXY protocol, which tells of a connection; hidden
+//     is a client whom it does not name
+//   - told: what trusted proxies say of a request; all others are not believed
 //   - roster: an engine's listeners and connections, and how they end
 //   - watch: what notices that a client leaves while its request is run
 //   - refusal: an answer of the server's own; one table says which error gets

@@ -13,6 +13,11 @@ type endpoints struct {
 	// Of TCP; on a unix socket they are empty, but for remotePort.
 	serverAddr, serverName, serverPort string
 	remoteAddr, remotePort             string
+
+	// Of a connection that a proxy has introduced: the ends are then those that it told.
+	introduced bool
+	peerAddr   string // the address of who is connected: the proxy, or remoteAddr
+	hidden     bool   // the proxy speaks for somebody whom it did not name
 }
 
 // newEndpoints says between whom a connection is. A socket on the file system has no
@@ -28,6 +33,7 @@ func newEndpoints(local, remote net.Addr) *endpoints {
 	if tcp, ok := remote.(*net.TCPAddr); ok {
 		e.remoteAddr, e.remotePort = tcp.IP.String(), strconv.Itoa(tcp.Port)
 	}
+	e.peerAddr = e.remoteAddr
 	return e
 }
 

@@ -155,6 +155,25 @@ type link struct {
 	served   atomic.Int32 // requests handed to the server
 	open     atomic.Int32 // requests whose head has been read and which are not yet answered
 	phase    atomic.Int32 // waiting, engaged or closed
+
+	introduces bool       // a proxy has yet to say whom it speaks for
+	told       *endpoints // what it said; nil: the connection is the client's own
+}
+
+// ends says between whom the connection is.
+func (l *link) ends() *endpoints {
+	if l.told != nil {
+		return l.told
+	}
+	return newEndpoints(l.LocalAddr(), l.RemoteAddr())
+}
+
+// client is who is at the other end, as far as the connection knows.
+func (l *link) client() net.Addr {
+	if l.told != nil {
+		return l.told.remote
+	}
+	return l.RemoteAddr()
 }
 
 // engage notes that a request has begun. It returns false if the connection was

@@ -42,7 +42,7 @@ func (e *http1) serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			e.accept(inner)
+			e.accept(inner, introduces(l))
 		case !passes(err):
 			_ = l.Close()
 			return err
@@ -66,9 +66,9 @@ func passes(err error) bool {
 }
 
 // accept starts to serve a connection.
-func (e *http1) accept(inner net.Conn) {
+func (e *http1) accept(inner net.Conn, introduces bool) {
 	c := &http1Conn{
-		link:   link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now()},
+		link:   link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now(), introduces: introduces},
 		engine: e,
 	}
 	c.x.asked.scheme = "http"

@@ -77,14 +77,13 @@ func (l guarded) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.engine.guard(c), nil
+	return l.engine.guard(c, introduces(l.Listener)), nil
 }
 
-func (e *netHTTP) guard(inner net.Conn) *conn {
+func (e *netHTTP) guard(inner net.Conn, introduces bool) *conn {
 	c := &conn{
-		link:      link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now()},
-		endpoints: newEndpoints(inner.LocalAddr(), inner.RemoteAddr()),
-		closing:   &e.closing,
+		link:    link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now(), introduces: introduces},
+		closing: &e.closing,
 	}
 	c.leave = func() { e.leave(c) }
 	e.enter(c)
@@ -121,6 +120,9 @@ func (e *netHTTP) shutdown(ctx context.Context) error {
 func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	set := e.server.settings.Load()
+	if c.endpoints == nil {
+		c.endpoints = c.ends()
+	}
 	c.running.Store(true)
 	c.served.Add(1)
 	c.patience = set.Timeout

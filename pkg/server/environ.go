@@ -13,6 +13,8 @@ type call struct {
 	software string
 	// received is the length of the body, once it is there.
 	received int64
+	// told is what trusted proxies say; nil where there are none.
+	told *forwarded
 }
 
 // environ adds the PSGI environment of a request to env (PSGI, "The Environment";
@@ -25,11 +27,24 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	env.Set("QUERY_STRING", at.query)
 	env.Set("SERVER_PROTOCOL", r.proto)
 	env.Set("SERVER_SOFTWARE", c.software)
-	env.Set("psgi.url_scheme", r.scheme)
 	env.Set("thralld.request_id", c.id)
-	setAddresses(env, r.endpoints, at.host)
-	if at.host != "" {
-		env.Set("HTTP_HOST", at.host)
+	scheme, host := r.scheme, at.host
+	if c.told != nil {
+		scheme, host = c.told.over(scheme, host)
+	}
+	env.Set("psgi.url_scheme", scheme)
+	if scheme == "https" {
+		env.Set("HTTPS", "on")
+	}
+	setAddresses(env, r.endpoints, host)
+	if c.told != nil {
+		c.told.overrule(env, r, scheme, host)
+	}
+	if c.told != nil || r.introduced {
+		env.Set("thralld.remote_addr", r.peerAddr)
+	}
+	if host != "" {
+		env.Set("HTTP_HOST", host)
 	}
 	setFields(env, r.header)
 	if r.length < 0 {
@@ -55,17 +70,30 @@ func setAddresses(env *psgi.Env, e *endpoints, host string) {
 
 // splitHost splits a Host into name and port, neither of which is ever empty.
 func splitHost(host string) (name, port string) {
-	name, port = host, ""
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		name, port = host[:i], host[i+1:]
-	}
+	name, port = cutPort(host)
 	if name == "" {
 		name = "localhost"
 	}
 	if port == "" {
-		port = "80"
+		port = defaultPort("http")
 	}
 	return name, port
+}
+
+// cutPort splits a host into name and port, which is "" if there is none.
+func cutPort(host string) (name, port string) {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i], host[i+1:]
+	}
+	return host, ""
+}
+
+// defaultPort is the port that goes without saying.
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
 }
 
 // setFields adds the header fields. Fields of one name, which stand together, are

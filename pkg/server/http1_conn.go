@@ -44,6 +44,9 @@ func (c *http1Conn) run() {
 			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
+	if !c.introduce() { // a header comes before all else, a handshake too
+		return
+	}
 	for {
 		err := c.readHead()
 		switch {
@@ -189,7 +192,7 @@ func (c *http1Conn) release() {
 func (c *http1Conn) exchange() bool {
 	if c.ctx == nil {
 		c.ctx, c.cancel = context.WithCancel(c.engine.base)
-		c.x.asked.endpoints = newEndpoints(c.LocalAddr(), c.RemoteAddr())
+		c.x.asked.endpoints = c.ends()
 	}
 	set := c.settings()
 	c.served.Add(1)
@@ -216,8 +219,8 @@ func (c *http1Conn) exchange() bool {
 func (c *http1Conn) refuse() {
 	set, err := c.settings(), c.guard.err
 	set.Log.Debug("request refused",
-		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
-	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
+		zap.Stringer("remote", c.client()), zap.Int("status", statusOf(err)), zap.Error(err))
+	set.access.refused(c.client(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
 	if _, err := c.send(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
 		c.linger()

@@ -15,6 +15,10 @@ import (
 type ListenOptions struct {
 	// IPv6 allows IPv6 addresses; without it, :PORT means IPv4 only.
 	IPv6 bool
+	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
+	// version 1 or 2, from one of Options.TrustedProxies; all others are closed. A change
+	// of it counts for the connections that are accepted from then on.
+	ProxyProtocol bool
 }
 
 // Reasons not to open an address that more than one place knows.

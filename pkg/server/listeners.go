@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/thralld/thralld/pkg/internal/unixsocket"
 )
@@ -15,7 +16,15 @@ import (
 type bound struct {
 	net.Listener
 	address string
-	how     ListenOptions
+	how     ListenOptions // but for what may change while it is open
+
+	introduces atomic.Bool // ListenOptions.ProxyProtocol, of the change in force
+}
+
+// introduces reports whether proxies introduce the connections of a listener.
+func introduces(l net.Listener) bool {
+	b, ok := l.(*bound)
+	return ok && b.introduces.Load()
 }
 
 // openAll divides the addresses into those of the listeners in have, and those that
@@ -39,7 +48,7 @@ func openAll(have []*bound, addresses []string, how ListenOptions) (keep, open [
 			errs = append(errs, explain(err, address, have))
 			continue
 		}
-		open = append(open, &bound{l, address, how})
+		open = append(open, &bound{Listener: l, address: address, how: how})
 	}
 	return keep, open, errors.Join(errs...)
 }
@@ -56,7 +65,7 @@ func (b *bound) lost() bool {
 // open.
 func (b *bound) suits(how ListenOptions) error {
 	host, _, tcp := splitPort(b.address)
-	if !tcp || host == handedOver || how == b.how {
+	if !tcp || host == handedOver || how.IPv6 == b.how.IPv6 {
 		return nil
 	}
 	ip, err := netip.ParseAddr(host)

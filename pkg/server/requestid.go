@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"sync/atomic"
+
+	"github.com/thralld/thralld/pkg/psgi"
 )
 
 // requestIDs names requests: 24 hexadecimal digits, of which the first 12 are
@@ -27,4 +30,20 @@ func (ids *requestIDs) next() string {
 	copy(raw[:], ids.prefix[:])
 	copy(raw[6:], raw[8:])
 	return hex.EncodeToString(raw[:12])
+}
+
+// givenID returns the id that a proxy has given to a request, or "" if there is none
+// that could stand in a log as it is.
+func givenID(h psgi.Header) string {
+	for i := range h {
+		if !equalFold(h[i].Name, "x-request-id") {
+			continue
+		}
+		id, _ := joined(h[i:]) // of two fields it has a blank
+		if len(id) > psgi.MaxID || !within(id, plainClass) || strings.ContainsAny(id, ` "'\`) {
+			return ""
+		}
+		return id
+	}
+	return ""
 }

@@ -184,6 +184,11 @@ func (t *task) begin(h head) {
 	if _, ok := h.header.Get("Server"); !ok && t.set.ServerSoftware != "" {
 		h.header = append(h.header, psgi.Field{Name: "Server", Value: t.set.ServerSoftware})
 	}
+	if name := t.set.RequestIDHeader; name != "" {
+		if _, ok := h.header.Get(name); !ok {
+			h.header = append(h.header, psgi.Field{Name: name, Value: t.id})
+		}
+	}
 	t.informer.close()
 	t.begun, t.status = true, h.status
 	t.set.access.begun(t, &h)

@@ -19,8 +19,9 @@ type task struct {
 	x       exchange
 	id      string
 	start   time.Time
-	counted counted // x, if there is an access log
-	visit   visit   // what its line says, if there is one
+	counted counted    // x, if there is an access log
+	visit   visit      // what its line says, if there is one
+	told    *forwarded // what trusted proxies say of it; nil where there are none
 
 	unread bool // the body, or a part of it, is still to come
 	begun  bool // the response's head is out
@@ -45,8 +46,19 @@ var tasks = sync.Pool{New: func() any {
 // newTask returns the task for a request that has arrived on x.
 func (s *Server) newTask(set *settings, x exchange) *task {
 	t, _ := tasks.Get().(*task)
-	t.set, t.x, t.id, t.start = set, x, s.ids.next(), time.Now()
-	t.unread = x.request().length != 0
+	r := x.request()
+	t.set, t.x, t.start = set, x, time.Now()
+	t.unread = r.length != 0
+	believed := set.proxies.believes(r.endpoints)
+	if believed {
+		t.id = givenID(r.header)
+	}
+	if t.id == "" {
+		t.id = s.ids.next()
+	}
+	if believed {
+		t.heed(r)
+	}
 	t.informer.open(x)
 	if set.access != nil {
 		t.counted = counted{exchange: x}
@@ -62,10 +74,32 @@ func (t *task) free() {
 	}
 	env, buf, inform := t.req.Env, t.buf, t.req.Inform
 	env.Reset()
-	t.set, t.x, t.counted = nil, nil, counted{}
+	t.set, t.x, t.counted, t.told, t.id = nil, nil, counted{}, nil, ""
 	t.begun, t.failed, t.status, t.worker, t.generation = false, false, 0, 0, 0
 	t.req, t.buf = psgi.Request{Env: env, Inform: inform}, buf
 	tasks.Put(t)
+}
+
+// heed takes what trusted proxies say of the request, and of what it does not take it
+// tells those who look for it.
+func (t *task) heed(r *request) {
+	told := t.set.proxies.read(r.header, func(field, value, why string) {
+		if entry := t.set.Log.Check(zap.DebugLevel, "proxy not believed"); entry != nil {
+			entry.Write(append(t.fields(), zap.Stringer("peer", r.remote),
+				zap.String("field", field), zap.String("value", value[max(0, len(value)-200):]), zap.String("reason", why))...)
+		}
+	})
+	if !told.isEmpty() {
+		t.told = &told
+	}
+}
+
+// clientAddress is that of who sent the request, or "".
+func (t *task) clientAddress() string {
+	if t.told != nil && t.told.client.IsValid() {
+		return t.told.client.Addr().String()
+	}
+	return t.x.request().remoteAddr
 }
 
 // fields returns what a log line says about the task.
@@ -132,7 +166,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 
 	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
-	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size, told: t.told})
 	t.set.access.calling(t)
 	t.lent = true
 	if asksForUpgrade(r) {

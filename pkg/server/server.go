@@ -54,6 +54,18 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// TrustedProxies are those whose word is taken on whom they speak for: addresses,
+	// networks such as 10.0.0.0/8, "loopback", "private", and "unix" for all who come by
+	// a unix socket. Empty: none. Whoever is in it can pass for any client.
+	TrustedProxies []string
+	// ForwardedHeaders names the fields by which they say it: X-Forwarded-For,
+	// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port, or Forwarded alone. A
+	// field that the proxies do not set themselves must not be named: they pass on what
+	// a client writes there. Empty: none is obeyed.
+	ForwardedHeaders []string
+	// RequestIDHeader is the field of a response that has the request's id; empty
+	// adds none.
+	RequestIDHeader string
 	// Compression is that of responses.
 	Compression Compression
 	// AccessLog gets a line for each request: one Write each, from any goroutine,

@@ -17,18 +17,20 @@ type settings struct {
 	access   *accessLog // nil: none
 	spool    *spool
 	receiver receiver
+	proxies  *forwarding // nil: none is trusted
+	warned   *seldom     // of connections that were not introduced
 }
 
 // newSettings fills in what opts leave out. The spool is that of the settings so
 // far if it is for the same place, so that a change makes no new folder.
-func newSettings(opts Options, now *settings) *settings {
+func newSettings(opts Options, now *settings) (*settings, error) {
 	if opts.Log == nil {
 		opts.Log = zap.NewNop()
 	}
 	if opts.MaxHeaderBytes <= 0 {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
-	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog, opts.AccessFormat)}
+	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog, opts.AccessFormat), warned: new(seldom)}
 	if next.software == "" {
 		next.software = "thralld"
 	}
@@ -38,7 +40,9 @@ func newSettings(opts Options, now *settings) *settings {
 		next.spool = &spool{base: opts.SpoolDir}
 	}
 	next.receiver = receiver{create: next.spool.create, remove: next.spool.remove, limit: opts.MaxBodyBytes}
-	return next
+	var err error
+	next.proxies, err = newForwarding(opts.TrustedProxies, opts.ForwardedHeaders)
+	return next, err
 }
 
 // Change is another way to serve, prepared and not yet in force. Its owner ends it
@@ -48,6 +52,7 @@ type Change struct {
 	next   *settings
 	keep   []*bound // the listeners that are open already and stay
 	open   []*bound // those that are new
+	how    ListenOptions
 	done   bool
 }
 
@@ -64,9 +69,10 @@ func (s *Server) Prepare(opts Options, addresses []string, how ListenOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	c := &Change{server: s, next: newSettings(opts, now)}
+	next, wrong := newSettings(opts, now)
+	c := &Change{server: s, next: next, how: how}
 	c.keep, c.open, err = openAll(have, addresses, how)
-	if err == nil && opts.Opened != nil {
+	if err = errors.Join(wrong, err); err == nil && opts.Opened != nil {
 		err = opts.Opened()
 	}
 	_, spoolErr := c.next.spool.ready()
@@ -108,6 +114,9 @@ func (c *Change) Commit() {
 	c.done, s.changing = true, false
 	old, was := s.settings.Swap(c.next), s.listeners
 	s.listeners = append(c.keep, c.open...)
+	for _, b := range s.listeners {
+		b.introduces.Store(c.how.ProxyProtocol)
+	}
 	for _, b := range c.open {
 		go s.accept(b) // ends when b is closed
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/thralld/thralld/pkg/psgi"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 const (
 	markBegin = 0x1e
 	markEnd   = 0x1f
-	maxMark   = 80 // what is longer is no mark
+	maxMark   = 1 + psgi.MaxID // what is longer is no mark
 )
 
 // logPipe is where a worker's STDOUT and STDERR end. Each line is handed on as

@@ -299,9 +299,10 @@ func TestMarkedLinesNameTheirRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	text := "\x1er1\x1fone\n\x1e\x1fraw\n\x1er2\x1fhalf \x1e\x1f\x1er2\x1fline\n\x1e\x1f\x1er2\x1f\n\x1e\x1f" +
+	longest := strings.Repeat("r", psgi.MaxID)
+	text := "\x1e" + longest + "\x1flong\n\x1e\x1f\x1er1\x1fone\n\x1e\x1fraw\n\x1er2\x1fhalf \x1e\x1f\x1er2\x1fline\n\x1e\x1f\x1er2\x1f\n\x1e\x1f" +
 		"\x1e no mark " + strings.Repeat("x", maxMark) + "\n"
-	want := []string{"r1: one", ": raw", "r2: half line", "r2: ", ": \x1e no mark " + strings.Repeat("x", maxMark)}
+	want := []string{longest + ": long", "r1: one", ": raw", "r2: half line", "r2: ", ": \x1e no mark " + strings.Repeat("x", maxMark)}
 	for size := 1; size < len(text); size++ { // however the pipe cuts it
 		got = nil
 		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
