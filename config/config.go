@@ -128,7 +128,7 @@ type Config struct {
 	// ForwardedHeaders names the request headers in which trusted proxies tell client,
 	// scheme, host and port. What they do not set themselves must not be named, as
 	// they pass on what a client writes there.
-	ForwardedHeaders []string `toml:"forwarded_headers" arg:"HEADER" default:"x-forwarded-for,x-forwarded-proto,x-forwarded-host,x-forwarded-port" split:"," apply:"live" help:"a header that trusted proxies set (repeatable)"`
+	ForwardedHeaders []string `toml:"forwarded_headers" arg:"HEADER" default:"x-forwarded-for,x-forwarded-proto" split:"," apply:"live" help:"a header that trusted proxies set (repeatable)"`
 
 	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
 	// from one of TrustedProxies. Others are closed.

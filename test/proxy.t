@@ -17,7 +17,11 @@ use Test::More;
 # Clients come from here, and proxies from 127.0.0.1.
 my $CLIENT  = '127.0.0.5';
 my $SECONDS = 20;
-my @TRUST   = ('--trusted-proxies=127.0.0.1,unix', '--request-id-header=X-Request-ID');
+my @TRUST   = (
+    '--trusted-proxies=127.0.0.1,unix',
+    '--request-id-header=X-Request-ID',
+    map { "--forwarded-headers=x-forwarded-$_" } qw(for proto host port)
+);
 
 # both returns a daemon with a TCP port and a unix socket, and their addresses.
 sub both {
