@@ -75,15 +75,18 @@ func (l *loader) agree() {
 		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
 	} {
 		if rule.broken {
-			m := Mistake{
-				Origin: c.Origin(rule.key), Key: rule.key,
-				Problem: fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
-					c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)),
-			}
-			if strings.HasPrefix(m.Origin, "--") { // which names the key
-				m.Key = ""
-			}
-			l.mistakes = append(l.mistakes, m)
+			l.mistakes = append(l.mistakes, c.mistaken(rule.key, fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
+				c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside))))
 		}
 	}
+	l.agreeOnListeners()
+}
+
+// mistaken is the mistake of a key whose value is right by itself.
+func (c *Config) mistaken(key, problem string) Mistake {
+	m := Mistake{Origin: c.Origin(key), Key: key, Problem: problem}
+	if strings.HasPrefix(m.Origin, "--") { // which names the key
+		m.Key = ""
+	}
+	return m
 }

@@ -1,12 +1,5 @@
 package config
 
-import (
-	"net"
-	"slices"
-	"strconv"
-	"strings"
-)
-
 // Config is the effective configuration: one field for each key of thrall.toml.
 //
 // The tags say, of each key: its name (toml), older names for it (alias), the
@@ -117,15 +110,38 @@ type Config struct {
 	Socket string `toml:"socket" short:"S" arg:"PATH" path:"socket" apply:"live" help:"a unix socket to listen on instead; @NAME is an abstract one"`
 
 	// Listen holds addresses to listen on. It and Listener take the place of Host, Port
-	// and Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, or fd:N for a
-	// listening socket that was handed over as descriptor N.
+	// and Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, fd:N for a
+	// listening socket that was handed over as descriptor N, or systemd:NAME for all
+	// that systemd has handed over under that name.
 	Listen []string `toml:"listen" short:"l" arg:"ADDRESS" path:"listen" apply:"live" help:"HOST:PORT, :PORT, a path or @NAME to listen on (repeatable)"`
 
 	// Listener holds what is listened on beside Listen, each with settings of its own.
 	Listener []Listener `toml:"listener" apply:"live" help:"one more address to listen on, with settings of its own"`
 
-	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones.
+	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones. Without it none
+	// does, whatever its own settings say.
 	IPv6 bool `toml:"ipv6" default:"true" apply:"live" help:"listen on IPv6 too, where the machine has it"`
+
+	// What follows is as the keys of the same names in Listener, for the addresses of
+	// Listen, Socket, Host and Port: each is for those that it concerns.
+
+	// SocketMode is who may use a unix socket, in octal digits.
+	SocketMode string `toml:"socket_mode" arg:"OCTAL" apply:"live" help:"mode of unix sockets, in octal; empty is what the umask says"`
+
+	// SocketOwner is the user whom unix sockets belong to, a name or a number.
+	SocketOwner string `toml:"socket_owner" arg:"USER" apply:"live" help:"user whom unix sockets belong to"`
+
+	// SocketGroup is the group that unix sockets belong to, a name or a number.
+	SocketGroup string `toml:"socket_group" arg:"GROUP" apply:"live" help:"group that unix sockets belong to"`
+
+	// Backlog is how many connections may wait to be accepted.
+	Backlog int `toml:"backlog" arg:"N" default:"0" max:"65535" apply:"live" help:"connections that may wait to be accepted; 0 is net.core.somaxconn"`
+
+	// ReusePort lets other daemons of the same user have the same TCP port.
+	ReusePort bool `toml:"reuse_port" default:"false" apply:"live" help:"share the TCP port with other daemons (SO_REUSEPORT)"`
+
+	// TCPKeepalive is the silence after which the kernel asks for a client's machine.
+	TCPKeepalive Duration `toml:"tcp_keepalive" arg:"TIME" default:"15s" max:"9h" apply:"live" help:"silence after which TCP asks for a client's machine; 0: never"`
 
 	// Timeout is how long a client may stay silent during one read or write before
 	// its connection is closed; it does not limit a whole request. 0 is no limit, and
@@ -248,24 +264,4 @@ func Default() Config {
 	var c Config
 	c.whole().setDefaults()
 	return c
-}
-
-// Listeners returns every address to listen on, at least one: those of Listen and
-// Listener if there are any, else Socket if it is set, else Host and Port. An address with a slash is
-// the path of a unix socket, one that begins with @ is an abstract unix socket,
-// all others are HOST:PORT for TCP, where an empty HOST is every address.
-func (c *Config) Listeners() []string {
-	addresses := slices.Clone(c.Listen)
-	for _, l := range c.Listener {
-		addresses = append(addresses, l.Address)
-	}
-	switch {
-	case len(addresses) > 0:
-		return addresses
-	case c.Socket != "":
-		return []string{c.Socket}
-	default:
-		host := strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]")
-		return []string{net.JoinHostPort(host, strconv.Itoa(c.Port))}
-	}
 }

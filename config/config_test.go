@@ -23,7 +23,7 @@ func seconds(n float64) Duration { return Duration(n * float64(time.Second)) }
 func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 	want := Config{
 		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
-		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true,
+		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true, TCPKeepalive: seconds(15),
 		Timeout: seconds(300), KeepaliveTimeout: seconds(2),
 		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, HTTPEngine: "thralld",
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
@@ -88,6 +88,14 @@ func TestEachLaterKeyIsRefusedByName(t *testing.T) {
 	}
 }
 
+// listening are the addresses that are listened on.
+func listening(cfg *Config) (addresses []string) {
+	for _, l := range cfg.Listeners() {
+		addresses = append(addresses, l.Address)
+	}
+	return addresses
+}
+
 func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
 	cfg := Default()
 	for _, step := range []struct {
@@ -102,7 +110,7 @@ func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
 		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web", ":2"}},
 	} {
 		step.change()
-		if diff := cmp.Diff(step.want, cfg.Listeners()); diff != "" {
+		if diff := cmp.Diff(step.want, listening(&cfg)); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -135,7 +143,7 @@ func TestEmptyVariablesAreMissing(t *testing.T) {
 
 func TestHandedOverListenersAreListenedOn(t *testing.T) {
 	cfg := load(t, "", Environ([]string{"SERVER_STARTER_PORT=80=4;/run/a=5"})...)
-	if diff := cmp.Diff([]string{"fd:4", "fd:5"}, cfg.Listeners()); diff != "" {
+	if diff := cmp.Diff([]string{"fd:4", "fd:5"}, listening(cfg)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A form says what is wrong with a text of the right type, or "". The range and
@@ -24,7 +26,9 @@ var forms = map[string]form{
 	"include":          notEmpty,
 	"env":              notEmpty,
 	"server_software":  headerForm,
-	"umask":            umaskForm,
+	"umask":            octalForm(0, "027"),
+	"socket_mode":      octalForm(1, "660"),
+	"listener.mode":    octalForm(1, "660"),
 }
 
 var (
@@ -33,8 +37,9 @@ var (
 )
 
 const (
-	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, @NAME or fd:NUMBER"
-	handedOver   = "listeners that systemd hands over are not in this version of thralld; remove it"
+	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, @NAME, fd:NUMBER or systemd:NAME"
+	handedFD     = "fd:"
+	handedName   = "systemd:"
 	abstractSign = "@"
 )
 
@@ -66,11 +71,14 @@ func moduleForm(text string) string {
 	return ""
 }
 
-func umaskForm(text string) string {
-	if mask, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || mask > 0o777) {
-		return "got " + got(text) + ", want octal digits from 0 to 777, such as \"027\""
+// octalForm wants the bits of a file's mode; the example is for the error.
+func octalForm(least uint64, example string) form {
+	return func(text string) string {
+		if bits, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || bits < least || bits > 0o777) {
+			return fmt.Sprintf("got %s, want octal digits from %o to 777, such as %q", got(text), least, example)
+		}
+		return ""
 	}
-	return ""
 }
 
 func hostForm(text string) string {
@@ -96,10 +104,14 @@ func socketForm(text string) string {
 
 func listenForm(text string) string {
 	switch {
-	case strings.HasPrefix(text, "systemd:"):
-		return "got " + got(text) + "; " + handedOver
-	case strings.HasPrefix(text, "fd:"):
-		if number, err := strconv.Atoi(text[len("fd:"):]); err != nil || number < 3 {
+	case strings.HasPrefix(text, handedName):
+		name := text[len(handedName):]
+		if name == "" || strings.ContainsAny(name, ":/") || strings.ContainsFunc(name, unicode.IsControl) {
+			return "got " + got(text) + ", want the name of a socket (FileDescriptorName=, or else that of its .socket unit)"
+		}
+		return ""
+	case strings.HasPrefix(text, handedFD):
+		if number, err := strconv.Atoi(text[len(handedFD):]); err != nil || number < 3 {
 			return "got " + got(text) + ", want the number of an open descriptor, 3 or more"
 		}
 		return ""

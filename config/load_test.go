@@ -221,7 +221,7 @@ func TestAddressOfTheCommandLineWinsOverEveryAddressOfTheFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, cfg.Listeners()); diff != "" {
+			if diff := cmp.Diff(test.want, listening(cfg)); diff != "" {
 				t.Errorf("listeners (-want +got):\n%s", diff)
 			}
 		})

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/thralld/thralld/config"
@@ -27,10 +26,11 @@ func checkBackground(cfg *config.Config) error {
 	if cfg.ErrorLog == "" || stream(cfg.ErrorLog) != nil {
 		return mistaken(cfg, "daemonize", "needs error_log = \"FILE\", or the log would be lost")
 	}
-	for _, address := range cfg.Listeners() {
-		if strings.HasPrefix(address, "fd:") {
+	for i, l := range cfg.Listeners() {
+		if l.HandedOver() {
+			origin, _ := cfg.ListenerOrigin(i, "address")
 			return mistaken(cfg, "daemonize", "the listener %s (%s) was handed over by a process that watches this one; leave daemonize to it",
-				address, cfg.Origin("listen"))
+				l.Address, origin)
 		}
 	}
 	return nil

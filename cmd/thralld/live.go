@@ -18,6 +18,10 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	} else if in.std.parent == nil {
 		return goBackground(ctx, in.stop.force)
 	}
+	handed, err := handedOver()
+	if err != nil {
+		return err
+	}
 	who.setEnviron()
 	logs, err := openJournal(cfg, in.std, in.level, who)
 	if err != nil {
@@ -27,5 +31,5 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go logs.reopenOn(in.stop.reopen, ended) // ends with live
-	return logs.failed(serve(ctx, in, cfg, who, logs))
+	return logs.failed(serve(ctx, in, cfg, who, handed, logs))
 }

@@ -33,7 +33,7 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 			return nil, err
 		}
 	}
-	front, err := d.prepareFront(next, next.Listeners())
+	front, err := d.prepareListening(next)
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +62,19 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 	return nil
 }
 
-func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*server.Change, error) {
+// prepareListening prepares the server for a configuration, with its listeners.
+func (d *daemon) prepareListening(cfg *config.Config) (*server.Change, error) {
+	on, err := listeners(cfg, machine())
+	if err != nil {
+		return nil, err
+	}
+	return d.prepareFront(cfg, on)
+}
+
+func (d *daemon) prepareFront(cfg *config.Config, on []server.Listener) (*server.Change, error) {
 	options := serverOptions(cfg)
 	options.App, options.Log, options.AccessLog, options.Opened = d.app, d.log, d.access, d.settle
-	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6})
+	return d.front.Prepare(options, on)
 }
 
 // prepareApp makes a generation if one is needed, with a kind word for who is in
@@ -91,7 +100,7 @@ func (d *daemon) restore(before, after *config.Config) {
 	if d.config() != after || len(d.changes(before)) == 0 {
 		return
 	}
-	front, err := d.prepareFront(before, before.Listeners())
+	front, err := d.prepareListening(before)
 	if err != nil {
 		d.log.Error("settings of before the reload could not be restored; correct thrall.toml and reload", zap.Error(err))
 		return

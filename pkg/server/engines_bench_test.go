@@ -81,7 +81,7 @@ func benchmarked(b *testing.B, e Engine) net.Conn {
 	s := New(e)
 	change, err := s.Prepare(Options{
 		App: newGreeter(), Timeout: time.Minute, KeepaliveTimeout: time.Minute, SpoolDir: b.TempDir(),
-	}, nil, ListenOptions{})
+	}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -99,7 +99,6 @@ func TestAddressesThatAreNoneAreRefused(t *testing.T) {
 		"192.0.2.1:0":                  "no address of this machine",
 		"fd:x":                         "no number of a descriptor",
 		"fd:999":                       "there is no descriptor 999",
-		"systemd:web":                  "not supported yet",
 		"/nonexistent/dir/socket":      "no such file",
 		"/" + strings.Repeat("x", 200): "the kernel takes 107",
 	} {
