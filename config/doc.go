@@ -18,9 +18,10 @@
 // # Words
 //
 // A key is a name in thrall.toml (max_queue). Its flag is the same word on the
-// command line (--max-queue). A table is one [[listener]] with the keys below it. A [Setting] is a key's value as text, from the
-// command line or the environment. An origin says where a value came from:
-// "default", "/srv/app/thrall.toml:12", "--workers", "PLACK_ENV".
+// command line (--max-queue). A table is one [[listener]] with the keys below it. A
+// [Setting] is a key's value as text, from the command line or the environment. An
+// origin says where a value came from: "default", "/srv/app/thrall.toml:12",
+// "--workers", "PLACK_ENV".
 //
 // # Invariant
 //

@@ -23,7 +23,19 @@ func TestSettingsThatAreShownLoadTheSame(t *testing.T) {
 		{Key: "quiet", Value: "1"},
 	}
 	tables := filepath.Join(t.TempDir(), "tables.toml")
-	if err := os.WriteFile(tables, []byte("[[listener]]\naddress = \":81\"\n[[listener]]\naddress = \"@a # b\"\n"), 0o600); err != nil {
+	if err := os.WriteFile(tables, []byte(`
+[[listener]]
+address = "/run/a # b"
+mode = "0600"
+owner = "www-data"
+
+[[listener]]
+address = "127.0.0.1:81"
+backlog = 7
+reuse_port = true
+tcp_keepalive = 0
+ipv6 = false
+`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	want, err := config.Load(tables, settings)

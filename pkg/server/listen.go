@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,8 @@ var (
 //
 //	127.0.0.1:5000, example.org:5000, [::1]:5000
 //	:5000             all addresses of the machine, IPv6 too if it may be used
+//	0.0.0.0:5000      all of IPv4, and [::]:5000 all of IPv6, so that both may stand
+//	                  side by side
 //	/run/app.sock     a unix socket; a path without a slash is one, too
 //	@name             an abstract unix socket; a NUL may stand for the @
 //	fd:3              the listening socket, of TCP or unix, that the process was
@@ -107,8 +110,11 @@ func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 		return nil, errIPv6Off
 	}
 	network := "tcp"
-	if !opts.IPv6 {
+	switch ip, err := netip.ParseAddr(host); {
+	case !opts.IPv6, err == nil && ip.Unmap().Is4():
 		network = "tcp4"
+	case err == nil:
+		network = "tcp6" // package net would take 0.0.0.0 and [::] for both
 	}
 	config := net.ListenConfig{KeepAlive: -1} // it is asked of the listening socket instead
 	if opts.ReusePort {
