@@ -21,6 +21,7 @@ type entry struct {
 
 	table  string // the name in a header; "" for a key
 	double bool   // the header is [[such]]
+	broken bool   // it is no TOML, as a mistake says; it seems to be of that key or table
 }
 
 // A fileMistake is a Mistake that still knows its line as a number.
@@ -58,10 +59,9 @@ func parseFile(name, data string) (entries []entry, mistakes []fileMistake) {
 		e, problem := read()
 		if problem != "" {
 			mistakes = append(mistakes, e.mistake(name, problem))
+			e.broken = true
 		}
-		if problem == "" || e.table != "" {
-			entries = append(entries, e)
-		}
+		entries = append(entries, e)
 	}
 	return entries, mistakes
 }
@@ -147,7 +147,7 @@ var (
 func (s statement) explain(wrong toml.ParseError) string {
 	if found := bareText.FindStringSubmatch(strings.TrimSpace(s.text)); found != nil {
 		key, value := found[1], strings.TrimSpace(found[2])
-		if k, ok := find(key); ok && !k.fitsInQuotes(value) {
+		if k, ok := findAnywhere(key); ok && !k.fitsInQuotes(value) {
 			return "got " + value + ", want " + k.want()
 		}
 		return "text needs quotes: " + key + ` = "` + value + `"`

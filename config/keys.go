@@ -113,6 +113,18 @@ func words(tag string) []string {
 // find returns the key of that name or alias among the keys of the whole file.
 func find(name string) (Key, bool) { return findIn(Keys(), name) }
 
+// findAnywhere returns the key of that name among those of the whole file, or else
+// among those of tables.
+func findAnywhere(name string) (Key, bool) {
+	k, ok := find(name)
+	for _, table := range Tables() {
+		if !ok {
+			k, ok = findIn(table.Keys, name)
+		}
+	}
+	return k, ok
+}
+
 func findIn(keys []Key, name string) (Key, bool) {
 	for _, k := range keys {
 		if k.Name == name || slices.Contains(k.Aliases, name) {

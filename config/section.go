@@ -12,20 +12,24 @@ type section struct {
 	kind   Key   // whose tables are such; the zero Key for what stands above all
 	header entry // where it begins
 	lines  map[string]int
+	tried  map[string]bool // keys that stand there, though not as they should
 }
 
 // entries lays what a file says. Its mistakes show the name that it was given by,
 // origins have its absolute path.
 func (l *loader) entries(entries []entry, name string) (mistakes []fileMistake) {
-	part := &section{Table: l.cfg.whole(), lines: map[string]int{}}
+	part := &section{Table: l.cfg.whole(), lines: map[string]int{}, tried: map[string]bool{}}
 	above := part
 	for _, e := range entries {
 		var problem string
-		if e.table == "" {
-			problem = l.entry(e, part)
-		} else {
+		switch {
+		case e.table != "":
 			mistakes = append(mistakes, l.end(part, name)...)
 			part, problem = l.begin(e, above)
+		case e.broken:
+			part.tried[e.key] = true
+		default:
+			problem = l.entry(e, part)
 		}
 		if problem != "" {
 			mistakes = append(mistakes, e.mistake(name, problem))
@@ -53,7 +57,7 @@ func (l *loader) begin(header entry, above *section) (part *section, problem str
 	default:
 		return above, "unknown table; write its keys without it, above all tables"
 	}
-	part = &section{Table: newTable(kind), kind: kind, header: header, lines: map[string]int{}}
+	part = &section{Table: newTable(kind), kind: kind, header: header, lines: map[string]int{}, tried: map[string]bool{}}
 	part.origins[""] = l.at(header)
 	return part, problem
 }
@@ -64,7 +68,7 @@ func (l *loader) end(part *section, name string) (mistakes []fileMistake) {
 		return nil
 	}
 	for _, key := range part.lacks() {
-		if _, tried := part.lines[key]; !tried {
+		if !part.tried[key] {
 			mistakes = append(mistakes, part.header.mistake(name, "needs the key "+key))
 		}
 	}
@@ -88,7 +92,7 @@ func (l *loader) entry(e entry, part *section) (problem string) {
 	if first, ok := part.lines[k.Name]; ok {
 		return "is already on line " + strconv.Itoa(first)
 	}
-	part.lines[k.Name] = e.line
+	part.lines[k.Name], part.tried[k.Name] = e.line, true
 
 	value, ok := k.fromTOML(e.value)
 	if !ok {

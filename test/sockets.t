@@ -120,6 +120,10 @@ subtest 'sockets that systemd hands over' => sub {
     is $exit, 1, 'a start with another name fails';
     like $output, qr/^thralld: listen on systemd:wbe: systemd has handed over no socket of that name, but web, admin$/m,
         'with the names that there are';
+    ($exit, $output)
+        = Daemon->run({handed => \@handed}, '--daemonize', '--error-log=log', '--port=0', "$daemon->{folder}/app.psgi");
+    is $exit, 1, 'it does not go into the background';
+    like $output, qr/^thralld: --daemonize: systemd has handed sockets over, /, 'where it would lose them';
     ($exit, $output) = Daemon->run('--listen=systemd:web', "$daemon->{folder}/app.psgi");
     is $exit, 1, 'without systemd it fails, too';
     like $output, qr/^thralld: listen on systemd:web: systemd has handed no socket over; /, 'and says why';

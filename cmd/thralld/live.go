@@ -13,14 +13,17 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if !cfg.Daemonize {
-		in.std.parent = nil // somebody else has set the variable
-	} else if in.std.parent == nil {
-		return goBackground(ctx, in.stop.force)
-	}
 	handed, err := handedOver()
 	if err != nil {
 		return err
+	}
+	switch {
+	case !cfg.Daemonize:
+		in.std.parent = nil // somebody else has set the variable
+	case len(handed) > 0:
+		return mistaken(cfg, "daemonize", "systemd has handed sockets over, which it does to a process that it watches; leave daemonize to it")
+	case in.std.parent == nil:
+		return goBackground(ctx, in.stop.force)
 	}
 	who.setEnviron()
 	logs, err := openJournal(cfg, in.std, in.level, who)

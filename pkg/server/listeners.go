@@ -150,8 +150,7 @@ func (b *bound) suits(next ListenOptions) error {
 	_, file := b.Listener.(*unixsocket.Listener)
 	switch {
 	case file && !b.how.Keeps(next.Access):
-		return errors.New("the mode and the owners that the machine gives to a socket by itself it gives to a new one; " +
-			"name them, or restart")
+		return errors.New("the mode and the owners that a socket has by itself are only given to a new one; name them, or restart")
 	case !tcp:
 		return nil
 	case next.ReusePort != b.how.ReusePort:

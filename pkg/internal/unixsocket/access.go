@@ -87,7 +87,7 @@ func (l *Listener) SetAccess(access Access) (undo func(), err error) {
 	switch {
 	case err != nil:
 		return undo, err
-	case !os.SameFile(info, l.file):
+	case info.Mode().Type() != fs.ModeSocket || !os.SameFile(info, l.file):
 		return undo, errors.New("another file is in place of the socket")
 	}
 	was := Access{Mode: info.Mode().Perm()}
