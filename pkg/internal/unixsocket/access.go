@@ -39,7 +39,10 @@ func (id ID) chown() int {
 	return id.Number
 }
 
-const forOwners fs.FileMode = 0o660
+const (
+	forUser   fs.FileMode = 0o600
+	forOwners fs.FileMode = 0o660
+)
 
 // mode is the mode in the end, or 0 for that of the umask.
 func (a Access) mode() fs.FileMode {
@@ -53,9 +56,8 @@ func (a Access) mode() fs.FileMode {
 // then: if it shall be others', only the user may connect until it is, and no member
 // of a group that happens to be this process's.
 func (a Access) atFirst() fs.FileMode {
-	const user fs.FileMode = 0o700
 	if a.Owner.Given || a.Group.Given {
-		return a.mode() & user
+		return forUser
 	}
 	return a.mode()
 }

@@ -57,7 +57,7 @@ func TestSocketOfAGroupIsForThatGroup(t *testing.T) {
 
 func TestOnlyThisUserMayConnectUntilTheSocketIsGivenAway(t *testing.T) {
 	for _, access := range []Access{
-		{Mode: 0o666, Owner: ID{1, true}}, {Group: ID{1, true}}, {Mode: 0o777, Group: ID{1, true}},
+		{Mode: 0o666, Owner: ID{1, true}}, {Group: ID{1, true}}, {Mode: 0o066, Group: ID{1, true}},
 	} {
 		if mode := access.atFirst(); mode == 0 || mode&0o077 != 0 {
 			t.Errorf("%+v is bound with %o", access, mode)
