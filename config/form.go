@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net"
 	"regexp"
 	"strconv"
@@ -13,22 +12,25 @@ import (
 // the words of a key are in its tags; what no tag can say is here.
 type form func(text string) (problem string)
 
-// forms has the keys of tables behind the name of the table and a dot.
 var forms = map[string]form{
-	"path":             mountForm,
-	"host":             hostForm,
-	"socket":           socketForm,
-	"listen":           listenForm,
+	"path":            mountForm,
+	"host":            hostForm,
+	"socket":          socketForm,
+	"socket_mode":     socketModeForm,
+	"listen":          listenForm,
+	"modules":         moduleForm,
+	"perl":            notEmpty,
+	"app":             notEmpty,
+	"include":         notEmpty,
+	"env":             notEmpty,
+	"server_software": headerForm,
+	"umask":           umaskForm,
+}
+
+// tableForms are those of the keys of tables, behind the name of the table and a dot.
+var tableForms = map[string]form{
 	"listener.address": listenForm,
-	"modules":          moduleForm,
-	"perl":             notEmpty,
-	"app":              notEmpty,
-	"include":          notEmpty,
-	"env":              notEmpty,
-	"server_software":  headerForm,
-	"umask":            octalForm(0, "027"),
-	"socket_mode":      octalForm(1, "660"),
-	"listener.mode":    octalForm(1, "660"),
+	"listener.mode":    socketModeForm,
 }
 
 var (
@@ -71,14 +73,11 @@ func moduleForm(text string) string {
 	return ""
 }
 
-// octalForm wants the bits of a file's mode; the example is for the error.
-func octalForm(least uint64, example string) form {
-	return func(text string) string {
-		if bits, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || bits < least || bits > 0o777) {
-			return fmt.Sprintf("got %s, want octal digits from %o to 777, such as %q", got(text), least, example)
-		}
-		return ""
+func umaskForm(text string) string {
+	if mask, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || mask > 0o777) {
+		return "got " + got(text) + ", want octal digits from 0 to 777, such as \"027\""
 	}
+	return ""
 }
 
 func hostForm(text string) string {
@@ -98,6 +97,13 @@ func zoneless(address string) string {
 func socketForm(text string) string {
 	if text == abstractSign {
 		return `got "@", want a name after it`
+	}
+	return ""
+}
+
+func socketModeForm(text string) string {
+	if mode, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || mode == 0 || mode > 0o777) {
+		return "got " + got(text) + ", want octal digits from 1 to 777, such as \"660\""
 	}
 	return ""
 }
@@ -130,12 +136,12 @@ func listenForm(text string) string {
 	return ""
 }
 
-// full is the name of a key with that of its table: listener.address.
-func (k Key) full() string {
-	if k.table == "" {
-		return k.Name
+// form returns the check of a key's text, or nil.
+func (k Key) form() form {
+	if k.table != "" {
+		return tableForms[k.table+"."+k.Name]
 	}
-	return k.table + "." + k.Name
+	return forms[k.Name]
 }
 
 // canonical gives the one spelling that the rest of thralld sees: an abstract
@@ -149,7 +155,7 @@ func (k Key) canonical(text string) string {
 				return abstractSign + name
 			}
 		}
-	case k.full() == "path":
+	case k.table == "" && k.Name == "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {
 			return bare
 		}

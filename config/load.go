@@ -185,7 +185,7 @@ func (k Key) finish(value any, folder string) (final any, problem string) {
 }
 
 func (k Key) finishText(text, folder string) (final, problem string) {
-	if check, ok := forms[k.full()]; ok {
+	if check := k.form(); check != nil {
 		if problem = check(k.canonical(text)); problem != "" {
 			return "", problem
 		}
