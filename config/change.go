@@ -18,10 +18,10 @@ const (
 )
 
 // Changes returns the keys whose values differ between two configurations, in
-// the order of [Keys].
+// the order of [Config]'s fields; [Tables] among them.
 func Changes(from, to *Config) []Key {
 	var changed []Key
-	for _, k := range Keys() {
+	for _, k := range every() {
 		was, is := reflect.ValueOf(from.Value(k.Name)), reflect.ValueOf(to.Value(k.Name))
 		if was.Kind() == reflect.Slice && was.Len() == 0 && is.Len() == 0 {
 			continue // no list and an empty one are the same
@@ -46,7 +46,7 @@ func NeedRestart(changed []Key, to *Config) error {
 		if k.Apply == Restart {
 			mistakes = append(mistakes, Mistake{
 				Origin: to.Origin(k.Name), Key: k.Name,
-				Problem: "to change it to " + got(to.Value(k.Name)) + " needs a restart; nothing was changed",
+				Problem: k.changedTo(to) + " needs a restart; nothing was changed",
 			})
 		}
 	}
@@ -54,6 +54,14 @@ func NeedRestart(changed []Key, to *Config) error {
 		return nil
 	}
 	return mistakes
+}
+
+// changedTo begins a sentence about the new value of a key.
+func (k Key) changedTo(c *Config) string {
+	if k.isTable() {
+		return "to change the tables [[" + k.Name + "]]"
+	}
+	return "to change it to " + got(c.Value(k.Name))
 }
 
 // agree notes what is wrong between keys that are each right.
@@ -72,13 +80,22 @@ func (l *loader) agree() {
 		}
 	}
 	l.proxies()
+	l.agreeOnListeners()
 }
 
 // proxies notes what is wrong between the keys about proxies.
 func (l *loader) proxies() {
 	c := l.cfg
-	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
-		l.disagree("proxy_protocol", "needs trusted_proxies, which say whose connections are not closed")
+	if len(c.TrustedProxies) == 0 {
+		const needs = "needs trusted_proxies, which say whose connections are not closed"
+		if c.ProxyProtocol {
+			l.disagree("proxy_protocol", needs)
+		}
+		for i, listener := range c.Listeners() {
+			if origin, key := c.ListenerOrigin(i, "proxy_protocol"); listener.ProxyProtocol && !c.ProxyProtocol {
+				l.mistakes = append(l.mistakes, Mistake{Origin: origin, Key: key, Problem: needs})
+			}
+		}
 	}
 	if len(c.ForwardedHeaders) > 1 && slices.Contains(c.ForwardedHeaders, "forwarded") {
 		l.disagree("forwarded_headers", `has "forwarded" beside others; name what your proxy sets, as clients could send it the other`)
@@ -87,9 +104,14 @@ func (l *loader) proxies() {
 
 // disagree notes a mistake in a key that is right by itself.
 func (l *loader) disagree(key, problem string) {
-	m := Mistake{Origin: l.cfg.Origin(key), Key: key, Problem: problem}
+	l.mistakes = append(l.mistakes, l.cfg.mistaken(key, problem))
+}
+
+// mistaken is the mistake of a key whose value is right by itself.
+func (c *Config) mistaken(key, problem string) Mistake {
+	m := Mistake{Origin: c.Origin(key), Key: key, Problem: problem}
 	if strings.HasPrefix(m.Origin, "--") { // which names the key
 		m.Key = ""
 	}
-	l.mistakes = append(l.mistakes, m)
+	return m
 }

@@ -1,18 +1,15 @@
 package config
 
-import (
-	"net"
-	"strconv"
-	"strings"
-)
-
 // Config is the effective configuration: one field for each key of thrall.toml.
 //
 // The tags say, of each key: its name (toml), older names for it (alias), the
 // default, the least and greatest value (min, max), the words it may be (oneof),
 // why it may not be zero (zero), whether it names something on disk (path), an
 // environment variable that sets it (env), the letter of its short option
-// (short), what --help calls its value (arg), and the one line of help.
+// (short), what --help calls its value (arg), what a reload does with a change
+// (apply), and the one line of help. A list of structs is a key that is written as
+// tables, [[such]], and the fields of the struct have tags of the same kind, where
+// required means that no table is without it.
 type Config struct {
 	// App is the PSGI application: the absolute path of a file, or the name of a
 	// class such as MyApp::Web. It is not used when Eval is set.
@@ -112,13 +109,43 @@ type Config struct {
 	// Port, or @NAME in the abstract namespace. Empty means none.
 	Socket string `toml:"socket" short:"S" arg:"PATH" path:"socket" apply:"live" help:"a unix socket to listen on instead; @NAME is an abstract one"`
 
-	// Listen holds every address to listen on, and takes the place of Host, Port and
-	// Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, or fd:N for a
-	// listening socket that was handed over as descriptor N.
+	// Listen holds addresses to listen on. It and Listener take the place of Host, Port
+	// and Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, fd:N for a
+	// listening socket that was handed over as descriptor N, or systemd:NAME for all
+	// that systemd has handed over under that name.
 	Listen []string `toml:"listen" short:"l" arg:"ADDRESS" path:"listen" apply:"live" help:"HOST:PORT, :PORT, a path or @NAME to listen on (repeatable)"`
 
-	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones.
+	// Listener holds what is listened on beside Listen, each with settings of its own.
+	Listener []Listener `toml:"listener" apply:"live" help:"one more address to listen on, with settings of its own"`
+
+	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones. Without it none
+	// does, whatever its own settings say.
 	IPv6 bool `toml:"ipv6" default:"true" apply:"live" help:"listen on IPv6 too, where the machine has it"`
+
+	// What follows is as the keys of the same names in Listener, for the addresses of
+	// Listen, Socket, Host and Port: each is for those that it concerns.
+
+	// SocketMode is who may use a unix socket, in octal digits.
+	SocketMode string `toml:"socket_mode" arg:"OCTAL" apply:"live" help:"mode of unix sockets, in octal; empty is what the umask says"`
+
+	// SocketOwner is the user whom unix sockets belong to, a name or a number.
+	SocketOwner string `toml:"socket_owner" arg:"USER" apply:"live" help:"user whom unix sockets belong to"`
+
+	// SocketGroup is the group that unix sockets belong to, a name or a number.
+	SocketGroup string `toml:"socket_group" arg:"GROUP" apply:"live" help:"group that unix sockets belong to"`
+
+	// Backlog is how many connections may wait to be accepted.
+	Backlog int `toml:"backlog" arg:"N" default:"0" max:"65535" apply:"live" help:"connections that may wait to be accepted; 0 is net.core.somaxconn"`
+
+	// ReusePort lets other daemons of the same user have the same TCP port.
+	ReusePort bool `toml:"reuse_port" default:"false" apply:"live" help:"share the TCP port with other daemons (SO_REUSEPORT)"`
+
+	// TCPKeepalive is the silence after which the kernel asks for a client's machine.
+	TCPKeepalive Duration `toml:"tcp_keepalive" arg:"TIME" default:"15s" max:"9h" apply:"live" help:"silence after which TCP asks for a client's machine; 0: never"`
+
+	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
+	// from one of TrustedProxies. Others are closed.
+	ProxyProtocol bool `toml:"proxy_protocol" default:"false" apply:"live" help:"connections begin with a PROXY header of a trusted proxy"`
 
 	// TrustedProxies are those whose word is taken on whom they speak for: addresses,
 	// networks, and the words loopback, private and unix (all who come by a unix
@@ -129,10 +156,6 @@ type Config struct {
 	// scheme, host and port. What they do not set themselves must not be named, as
 	// they pass on what a client writes there.
 	ForwardedHeaders []string `toml:"forwarded_headers" arg:"HEADER" default:"x-forwarded-for,x-forwarded-proto" split:"," apply:"live" help:"a header that trusted proxies set (repeatable)"`
-
-	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
-	// from one of TrustedProxies. Others are closed.
-	ProxyProtocol bool `toml:"proxy_protocol" default:"false" apply:"live" help:"connections begin with a PROXY header of a trusted proxy"`
 
 	// RequestIDHeader is the response header that carries the request's id. Empty
 	// means none.
@@ -261,6 +284,8 @@ type Config struct {
 
 	file    string            // the absolute path of thrall.toml, or ""
 	origins map[string]string // by key; a key that is missing has its default
+
+	tables map[string][]map[string]string // the origins of each table, by the key whose tables they are
 }
 
 // File is the absolute path of the thrall.toml that was read, or "".
@@ -270,41 +295,6 @@ func (c *Config) File() string { return c.file }
 // line. Its paths are as they are written, not yet absolute.
 func Default() Config {
 	var c Config
-	for _, k := range Keys() {
-		if k.Default == "" {
-			continue
-		}
-		value, ok := k.fromText(k.Default)
-		if !ok {
-			panic("config: the default of " + k.Name + " does not parse")
-		}
-		c.set(k, value)
-	}
+	c.whole().setDefaults()
 	return c
-}
-
-// Origin says where the value of a key came from: "default", a file and line
-// ("/srv/app/thrall.toml:12"), an option ("--workers") or an environment
-// variable ("PLACK_ENV").
-func (c *Config) Origin(key string) string {
-	if origin, ok := c.origins[key]; ok {
-		return origin
-	}
-	return "default"
-}
-
-// Listeners returns every address to listen on, at least one: Listen if it has
-// any, else Socket if it is set, else Host and Port. An address with a slash is
-// the path of a unix socket, one that begins with @ is an abstract unix socket,
-// all others are HOST:PORT for TCP, where an empty HOST is every address.
-func (c *Config) Listeners() []string {
-	switch {
-	case len(c.Listen) > 0:
-		return c.Listen
-	case c.Socket != "":
-		return []string{c.Socket}
-	default:
-		host := strings.TrimSuffix(strings.TrimPrefix(c.Host, "["), "]")
-		return []string{net.JoinHostPort(host, strconv.Itoa(c.Port))}
-	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func seconds(n float64) Duration { return Duration(n * float64(time.Second)) }
 func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 	want := Config{
 		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
-		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true,
+		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true, TCPKeepalive: seconds(15),
 		ForwardedHeaders: []string{"x-forwarded-for", "x-forwarded-proto"},
 		Timeout:          seconds(300), KeepaliveTimeout: seconds(2),
 		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, CompressMinBytes: 1 << 10, HTTPEngine: "thralld",
@@ -64,6 +65,21 @@ func TestFlagAndKeyAreTheSameWords(t *testing.T) {
 	}
 }
 
+// The keys of tables have what is made of their tags, too, and nothing that only an
+// option has.
+func TestKeysOfTablesAreNoOptions(t *testing.T) {
+	for _, table := range Tables() {
+		for _, k := range table.Keys {
+			if k.Help == "" || k.Short != "" || k.Env != "" || k.isTable() {
+				t.Errorf("[[%s]] %s: %+v", table.Name, k.Name, k)
+			}
+		}
+		if slices.Contains(Names(), table.Name) {
+			t.Errorf("%s is an option", table.Name)
+		}
+	}
+}
+
 func TestEachLaterKeyIsRefusedByName(t *testing.T) {
 	for _, l := range Later() {
 		for _, name := range append([]string{l.Name}, l.Aliases...) {
@@ -72,6 +88,14 @@ func TestEachLaterKeyIsRefusedByName(t *testing.T) {
 				Setting{Key: name, Value: "1", Origin: "--flag"})
 		}
 	}
+}
+
+// listening are the addresses that are listened on.
+func listening(cfg *Config) (addresses []string) {
+	for _, l := range cfg.Listeners() {
+		addresses = append(addresses, l.Address)
+	}
+	return addresses
 }
 
 func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
@@ -84,10 +108,11 @@ func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
 		{func() { cfg.Host = "::1" }, []string{"[::1]:5000"}},
 		{func() { cfg.Host, cfg.Port = "[::1]", 0 }, []string{"[::1]:0"}},
 		{func() { cfg.Socket = "/run/web.sock" }, []string{"/run/web.sock"}},
-		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web"}},
+		{func() { cfg.Listener = []Listener{{Address: ":2"}} }, []string{":2"}},
+		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web", ":2"}},
 	} {
 		step.change()
-		if diff := cmp.Diff(step.want, cfg.Listeners()); diff != "" {
+		if diff := cmp.Diff(step.want, listening(&cfg)); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -120,7 +145,7 @@ func TestEmptyVariablesAreMissing(t *testing.T) {
 
 func TestHandedOverListenersAreListenedOn(t *testing.T) {
 	cfg := load(t, "", Environ([]string{"SERVER_STARTER_PORT=80=4;/run/a=5"})...)
-	if diff := cmp.Diff([]string{"fd:4", "fd:5"}, cfg.Listeners()); diff != "" {
+	if diff := cmp.Diff([]string{"fd:4", "fd:5"}, listening(cfg)); diff != "" {
 		t.Error(diff)
 	}
 }

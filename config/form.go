@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A form says what is wrong with a text of the right type, or "". The range and
@@ -16,6 +17,7 @@ var forms = map[string]form{
 	"path":            mountForm,
 	"host":            hostForm,
 	"socket":          socketForm,
+	"socket_mode":     socketModeForm,
 	"listen":          listenForm,
 	"modules":         moduleForm,
 	"perl":            notEmpty,
@@ -32,6 +34,12 @@ var forms = map[string]form{
 	"request_id_header": fieldForm,
 }
 
+// tableForms are those of the keys of tables, behind the name of the table and a dot.
+var tableForms = map[string]form{
+	"listener.address": listenForm,
+	"listener.mode":    socketModeForm,
+}
+
 var (
 	moduleName = regexp.MustCompile(`^[A-Za-z_]\w*(::\w+)*(=.*)?$`)
 	mediaType  = regexp.MustCompile(`^[a-z0-9.+-]+/([a-z0-9.+-]+|\*)$`)
@@ -40,8 +48,9 @@ var (
 )
 
 const (
-	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, @NAME or fd:NUMBER"
-	handedOver   = "listeners that systemd hands over are not in this version of thralld; remove it"
+	wantListen   = "; want HOST:PORT, :PORT, [::1]:PORT, a path with a slash in it, @NAME, fd:NUMBER or systemd:NAME"
+	handedFD     = "fd:"
+	handedName   = "systemd:"
 	abstractSign = "@"
 )
 
@@ -152,12 +161,23 @@ func socketForm(text string) string {
 	return ""
 }
 
+func socketModeForm(text string) string {
+	if mode, err := strconv.ParseUint(text, 8, 32); text != "" && (err != nil || mode == 0 || mode > 0o777) {
+		return "got " + got(text) + ", want octal digits from 1 to 777, such as \"660\""
+	}
+	return ""
+}
+
 func listenForm(text string) string {
 	switch {
-	case strings.HasPrefix(text, "systemd:"):
-		return "got " + got(text) + "; " + handedOver
-	case strings.HasPrefix(text, "fd:"):
-		if number, err := strconv.Atoi(text[len("fd:"):]); err != nil || number < 3 {
+	case strings.HasPrefix(text, handedName):
+		name := text[len(handedName):]
+		if name == "" || strings.ContainsAny(name, ":/") || strings.ContainsFunc(name, unicode.IsControl) {
+			return "got " + got(text) + ", want the name of a socket (FileDescriptorName=, or else that of its .socket unit)"
+		}
+		return ""
+	case strings.HasPrefix(text, handedFD):
+		if number, err := strconv.Atoi(text[len(handedFD):]); err != nil || number < 3 {
 			return "got " + got(text) + ", want the number of an open descriptor, 3 or more"
 		}
 		return ""
@@ -176,25 +196,33 @@ func listenForm(text string) string {
 	return ""
 }
 
+// form returns the check of a key's text, or nil.
+func (k Key) form() form {
+	if k.table != "" {
+		return tableForms[k.table+"."+k.Name]
+	}
+	return forms[k.Name]
+}
+
 // canonical gives the one spelling that the rest of thralld sees: an abstract
 // socket begins with @ (Perl's habit is a NUL, which a shell can only write as
 // the two characters \0), a mount point has no slash at its end, and the log that is
 // called - is stderr.
-func canonical(key, text string) string {
-	switch key {
-	case "socket", "listen":
+func (k Key) canonical(text string) string {
+	switch {
+	case k.path == "socket" || k.path == "listen":
 		for _, sign := range []string{"\x00", `\0`} {
 			if name, ok := strings.CutPrefix(text, sign); ok {
 				return abstractSign + name
 			}
 		}
-	case "access_log":
+	case k.table == "" && k.Name == "access_log":
 		if text == "-" {
 			return "stderr"
 		}
-	case "forwarded_headers":
+	case k.Name == "forwarded_headers":
 		return strings.ToLower(text)
-	case "path":
+	case k.table == "" && k.Name == "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {
 			return bare
 		}

@@ -8,13 +8,15 @@ import (
 // form accepts and form refuses hold what the checks beyond types and ranges say.
 func TestFormsThatAreRight(t *testing.T) {
 	for key, texts := range map[string][]string{
-		"listen":          {":80", ":0", "localhost:80", "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "fd:3", "/run/a.sock", "./a", "a/b", "@web", "\x00web", `\0web`},
+		"listen":          {":80", ":0", "localhost:80", "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80", "fd:3", "systemd:web", "systemd:thralld.socket", "/run/a.sock", "./a", "a/b", "@web", "\x00web", `\0web`},
 		"socket":          {"a.sock", "/run/a.sock", "@web", "\x00web", ""},
 		"host":            {"", "localhost", "127.0.0.1", "::1", "[::1]", "example.org"},
 		"modules":         {"Foo", "Foo::Bar", "Foo=bar,baz", "_x"},
 		"path":            {"/", "/shop", "/shop/"},
 		"server_software": {"", "thralld", "Apache/2 (really)"},
 		"app":             {"app.psgi", "MyApp", "a b.psgi"},
+		"socket_mode":     {"", "660", "0660", "777"},
+		"umask":           {"", "0", "027"},
 
 		"trusted_proxies":   {"127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "unix", "loopback", "private", "127.0.0.1,unix"},
 		"forwarded_headers": {"x-forwarded-for", "X-Forwarded-Proto", "Forwarded", "X-Forwarded-Host,X-Forwarded-Port"},
@@ -30,7 +32,7 @@ func TestFormsThatAreRight(t *testing.T) {
 
 func TestFormsThatAreWrong(t *testing.T) {
 	for key, texts := range map[string][]string{
-		"listen":          {"", "80", "localhost", ":http", ":65536", ":-1", "::1:80", "unix:/run/a", "http://x:80", "@", "fd:2", "fd:x", "systemd:web", "a b:80", "x:"},
+		"listen":          {"", "80", "localhost", ":http", ":65536", ":-1", "::1:80", "unix:/run/a", "http://x:80", "@", "fd:2", "fd:x", "systemd:", "systemd:a:b", "systemd:a/b", "systemd:a\n", "a b:80", "x:"},
 		"socket":          {"@", "\x00", `\0`},
 		"host":            {"localhost:80", "a/b", "a b", "@x", "1:2"},
 		"modules":         {"", "-strict", "Foo Bar", "Foo::", "Foo;system", "3Foo"},
@@ -40,6 +42,7 @@ func TestFormsThatAreWrong(t *testing.T) {
 		"perl":            {""},
 		"include":         {""},
 		"umask":           {"8", "1000", "-1", "0o22", "u=rwx"},
+		"socket_mode":     {"8", "1000", "0", "u=rw"},
 		"env":             {""},
 		"log_format":      {"", "JSON", "xml"},
 

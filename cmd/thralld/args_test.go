@@ -144,7 +144,7 @@ func TestOptionsOfLaterVersionsSaySo(t *testing.T) {
 	for _, line := range []string{
 		"--ssl", "--ssl=1", "--ssl 0", "--enable-ssl",
 		"--disable-ssl", "--ssl-key-file a", "--ssl-cert-file=a", "--ssl_ca_file=a", "--ssl-client-ca-file=a",
-		"--ssl-verify-mode=3", "--listen=systemd:web",
+		"--ssl-verify-mode=3",
 	} {
 		_, _, err := settle(t, append(strings.Fields(line), "app.psgi")...)
 		if err == nil || !strings.HasPrefix(err.Error(), "--") ||

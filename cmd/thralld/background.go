@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/thralld/thralld/config"
@@ -30,10 +29,11 @@ func checkBackground(cfg *config.Config) error {
 	if stream(cfg.AccessLog) == os.Stdout {
 		return mistaken(cfg, "access_log", "got %q, which leads nowhere with daemonize; want a file, or stderr for error_log", cfg.AccessLog)
 	}
-	for _, address := range cfg.Listeners() {
-		if strings.HasPrefix(address, "fd:") {
+	for i, l := range cfg.Listeners() {
+		if l.HandedOver() {
+			origin, _ := cfg.ListenerOrigin(i, "address")
 			return mistaken(cfg, "daemonize", "the listener %s (%s) was handed over by a process that watches this one; leave daemonize to it",
-				address, cfg.Origin("listen"))
+				l.Address, origin)
 		}
 	}
 	return nil

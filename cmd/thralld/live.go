@@ -13,9 +13,16 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if !cfg.Daemonize {
+	handed, err := handedOver()
+	if err != nil {
+		return err
+	}
+	switch {
+	case !cfg.Daemonize:
 		in.std.parent = nil // somebody else has set the variable
-	} else if in.std.parent == nil {
+	case len(handed) > 0:
+		return mistaken(cfg, "daemonize", "systemd has handed sockets over, which it does to a process that it watches; leave daemonize to it")
+	case in.std.parent == nil:
 		return goBackground(ctx, in.stop.force)
 	}
 	who.setEnviron()
@@ -27,5 +34,5 @@ func live(ctx context.Context, in *invocation, cfg *config.Config) error {
 	ended := make(chan struct{})
 	defer close(ended)
 	go logs.reopenOn(in.stop.reopen, ended) // ends with live
-	return logs.failed(serve(ctx, in, cfg, who, logs))
+	return logs.failed(serve(ctx, in, cfg, who, handed, logs))
 }

@@ -17,7 +17,7 @@ import (
 // serve runs the app until a stop is asked for, as the user that it becomes. Everything
 // that can fail comes first: when it returns an error before the log says "ready",
 // nothing is left behind.
-func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identity, logs *journal) error {
+func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identity, handed []server.HandedOver, logs *journal) error {
 	log := logs.daemon
 	defer func() { _ = log.Sync() }()
 	in.logNotices(log)
@@ -28,7 +28,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 	defer pid.remove()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	d, err := newDaemon(in, cfg, log, logs.app, stop)
+	d, err := newDaemon(in, cfg, log, logs.app, stop, handed...)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func serve(ctx context.Context, in *invocation, cfg *config.Config, who *identit
 }
 
 // newDaemon makes a daemon that runs nothing yet. It has to be ended.
-func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop context.CancelFunc) (*daemon, error) {
+func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop context.CancelFunc, handed ...server.HandedOver) (*daemon, error) {
 	folder, err := os.Getwd()
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func newDaemon(in *invocation, cfg *config.Config, log, appLog *zap.Logger, stop
 	}
 	return &daemon{
 		in: in, folder: folder, started: time.Now(), log: log, stop: stop,
-		app: &facade{App: workers}, front: server.New(httpEngine(cfg)), workers: workers, wishes: newWishes(),
+		app: &facade{App: workers}, front: server.New(httpEngine(cfg), handed...), workers: workers, wishes: newWishes(),
 	}, nil
 }
 

@@ -67,6 +67,8 @@ func decide(cfg *config.Config) (*identity, error) {
 			errs = append(errs, mistaken(cfg, key, "there is no folder %s", dir))
 		}
 	}
+	_, err := listeners(cfg, machine())
+	errs = append(errs, err)
 	who, err := becoming(cfg, machine())
 	return who, errors.Join(append(errs, err)...)
 }
@@ -74,7 +76,12 @@ func decide(cfg *config.Config) (*identity, error) {
 // mistaken is the error of a key whose value this machine does not bear, as that of a
 // mistake in the configuration.
 func mistaken(cfg *config.Config, key, format string, args ...any) error {
-	m := config.Mistake{Origin: cfg.Origin(key), Key: key, Problem: fmt.Sprintf(format, args...)}
+	return mistakenAt(cfg.Origin(key), key, format, args...)
+}
+
+// mistakenAt is mistaken for a key that may stand in a table.
+func mistakenAt(origin, key, format string, args ...any) error {
+	m := config.Mistake{Origin: origin, Key: key, Problem: fmt.Sprintf(format, args...)}
 	switch {
 	case m.Origin == "default":
 		m.Origin, m.Key = key, ""

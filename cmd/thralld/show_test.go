@@ -17,13 +17,28 @@ func TestSettingsThatAreShownLoadTheSame(t *testing.T) {
 		{Key: "eval", Value: "builder {\n\t\"caf\u00e9 # \\\" ''' \"\"\" \" }\n"},
 		{Key: "include", Value: "lib"},
 		{Key: "modules", Value: "Foo=bar,baz"},
-		{Key: "listen", Value: ":80"},
-		{Key: "listen", Value: "@web"},
+		{Key: "reload_dirs", Value: "a,b"},
 		{Key: "timeout", Value: "1.5"},
 		{Key: "max_body_bytes", Value: "1500000"},
 		{Key: "quiet", Value: "1"},
 	}
-	want, err := config.Load("", settings)
+	tables := filepath.Join(t.TempDir(), "tables.toml")
+	if err := os.WriteFile(tables, []byte(`
+[[listener]]
+address = "/run/a # b"
+mode = "0600"
+owner = "www-data"
+
+[[listener]]
+address = "127.0.0.1:81"
+backlog = 7
+reuse_port = true
+tcp_keepalive = 0
+ipv6 = false
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Load(tables, settings)
 	if err != nil {
 		t.Fatal(err)
 	}

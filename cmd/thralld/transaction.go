@@ -33,7 +33,7 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 			return nil, err
 		}
 	}
-	front, err := d.prepareFront(next, next.Listeners())
+	front, err := d.prepareListening(next)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,15 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 	return nil
 }
 
+// prepareListening prepares the server for a configuration, with its listeners.
+func (d *daemon) prepareListening(cfg *config.Config) (*frontChange, error) {
+	on, err := listeners(cfg, machine())
+	if err != nil {
+		return nil, err
+	}
+	return d.prepareFront(cfg, on)
+}
+
 // frontChange is a change of the server, with the access log that comes with it.
 type frontChange struct {
 	*server.Change
@@ -69,7 +78,7 @@ type frontChange struct {
 	file *accessFile // nil: it stays
 }
 
-func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*frontChange, error) {
+func (d *daemon) prepareFront(cfg *config.Config, on []server.Listener) (*frontChange, error) {
 	change := &frontChange{log: d.access}
 	options := serverOptions(cfg)
 	options.App, options.Log, options.Opened = d.app, d.log, d.settle
@@ -83,7 +92,7 @@ func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*frontCha
 		}
 	}
 	var err error
-	if change.Change, err = d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6, ProxyProtocol: cfg.ProxyProtocol}); err != nil {
+	if change.Change, err = d.front.Prepare(options, on); err != nil {
 		change.closeFile()
 		return nil, err
 	}
@@ -136,7 +145,7 @@ func (d *daemon) restore(before, after *config.Config) {
 	if d.config() != after || len(d.changes(before)) == 0 {
 		return
 	}
-	front, err := d.prepareFront(before, before.Listeners())
+	front, err := d.prepareListening(before)
 	if err != nil {
 		d.log.Error("settings of before the reload could not be restored; correct thrall.toml and reload", zap.Error(err))
 		return

@@ -44,7 +44,7 @@ func listen(path string) (net.Listener, error) {
 	if err := trusted(folder); err != nil {
 		return nil, err
 	}
-	l, err := unixsocket.Listen(path, 0o600)
+	l, err := unixsocket.Listen(path, unixsocket.Access{Mode: 0o600})
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,9 @@
 //     keeps those that it began with
 //   - change: other settings and listeners, prepared beside what is running and
 //     then put in force by one step that cannot fail
+//   - lineup: the listeners of a change: those that stay, perhaps with other options,
+//     and new ones
+//   - handed over, adopted: a listening socket that another process has opened
 //   - exchange: one request and its answer, as an engine carries them
 //   - guard: the strict reader of HTTP/1 framing under an engine
 //   - engine: what speaks HTTP/1 on connections; there are two, which answer alike

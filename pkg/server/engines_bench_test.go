@@ -83,7 +83,7 @@ func benchmarked(b *testing.B, e Engine, opts Options) net.Conn {
 	}
 	s := New(e)
 	opts.App, opts.Timeout, opts.KeepaliveTimeout, opts.SpoolDir = newGreeter(), time.Minute, time.Minute, b.TempDir()
-	change, err := s.Prepare(opts, nil, ListenOptions{})
+	change, err := s.Prepare(opts, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

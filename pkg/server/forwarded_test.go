@@ -164,11 +164,11 @@ func TestForwardedHeadersThatContradictAreRefused(t *testing.T) {
 		s := serve(t, echo)
 		opts := s.opts
 		behind("127.0.0.1", words(fields)...)(&opts)
-		if _, err := s.server.Prepare(opts, nil, ListenOptions{}); err == nil {
+		if _, err := s.server.Prepare(opts, nil); err == nil {
 			t.Errorf("%s is taken", fields)
 		}
 		behind("127.0.0.1, nobody")(&opts)
-		if _, err := s.server.Prepare(opts, nil, ListenOptions{}); err == nil {
+		if _, err := s.server.Prepare(opts, nil); err == nil {
 			t.Error("a trusted proxy that is none is taken")
 		}
 	}

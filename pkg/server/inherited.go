@@ -7,18 +7,42 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// handedOver is what stands for a host in the address of a descriptor.
-const handedOver = "fd"
+// byNumber is what stands for a host in the address of a descriptor.
+const byNumber = "fd"
 
-// inherited is a listening socket that the process was started with. Listener has a
-// copy of its descriptor: the original keeps the number taken, so that it can be
-// given back.
-type inherited struct {
+// adopted is a listener that another process has opened. What it sets on the socket
+// would count for that process, too, so it is set on each connection; and package net
+// insists on a keep-alive of its own for these.
+type adopted struct {
 	net.Listener
+	keepAlive atomic.Int64 // as in ListenOptions, for connections from now on
+}
+
+func (a *adopted) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if every := time.Duration(a.keepAlive.Load()); every > 0 {
+			every = time.Duration(keepAliveSeconds(every)) * time.Second
+			_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+				Enable: true, Idle: every, Interval: every, Count: unanswered,
+			})
+		} else {
+			_ = tcp.SetKeepAlive(false)
+		}
+	}
+	return c, err
+}
+
+// inherited is a listening socket that the process was started with. It has a copy of
+// its descriptor: the original keeps the number taken, so that it can be given back.
+type inherited struct {
+	*adopted
 	number int
 	once   sync.Once
 	err    error
@@ -26,7 +50,7 @@ type inherited struct {
 
 // listenInherited adopts the listening socket with that descriptor number. The
 // processes that thralld starts do not get it.
-func listenInherited(text string) (net.Listener, error) {
+func listenInherited(text string, opts ListenOptions) (net.Listener, error) {
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no number of a descriptor", text)
@@ -41,7 +65,9 @@ func listenInherited(text string) (net.Listener, error) {
 		leave(fd)
 		return nil, cause(err)
 	}
-	return &inherited{Listener: l, number: fd}, nil
+	a := &adopted{Listener: l}
+	a.keepAlive.Store(int64(opts.KeepAlive))
+	return &inherited{adopted: a, number: fd}, nil
 }
 
 // checkInherited wants a stream socket that listens and that no other listener of
@@ -51,15 +77,20 @@ func checkInherited(fd int) error {
 	if err != nil {
 		return fmt.Errorf("there is no descriptor %d; whoever starts thralld has to hand it over", fd)
 	}
-	kind, err1 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	listens, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	switch {
-	case err1 != nil || err2 != nil || kind != unix.SOCK_STREAM || listens == 0:
+	case !accepts(fd):
 		return fmt.Errorf("descriptor %d is no listening socket", fd)
 	case flags&unix.FD_CLOEXEC != 0:
 		return fmt.Errorf("descriptor %d was not handed over to thralld, or %w", fd, errInUse)
 	}
 	return nil
+}
+
+// accepts reports whether a descriptor is a stream socket that listens.
+func accepts(fd int) bool {
+	kind, err1 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	listens, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err1 == nil && err2 == nil && kind == unix.SOCK_STREAM && listens != 0
 }
 
 // listenerOf returns a listener on a copy of fd. It leaves a unix socket's file

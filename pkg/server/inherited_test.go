@@ -77,7 +77,7 @@ func TestInheritedSocketCanBeAdoptedAgainAfterAFailure(t *testing.T) {
 	number, address := handOver(t, l)
 	l.Close()
 	s := serve(t, echo)
-	if _, err := s.server.Prepare(s.opts, []string{address, "127.0.0.1:http"}, ListenOptions{}); err == nil {
+	if _, err := s.server.Prepare(s.opts, at(address, "127.0.0.1:http")); err == nil {
 		t.Fatal("it can be prepared")
 	}
 	if !isOpen(number) || closedOnExec(number) {

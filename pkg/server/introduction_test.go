@@ -196,7 +196,7 @@ func TestRequestThatCannotBeReadIsThatOfTheIntroducedClient(t *testing.T) {
 func TestListenerThatStaysIntroducesFromTheChangeOn(t *testing.T) {
 	s := serve(t, showEnv("REMOTE_ADDR"), behind("127.0.0.1"))
 	change := func(introduces bool) *site {
-		next, err := s.server.Prepare(s.opts, []string{"127.0.0.1:0"}, ListenOptions{ProxyProtocol: introduces})
+		next, err := s.server.Prepare(s.opts, with(ListenOptions{ProxyProtocol: introduces}, "127.0.0.1:0"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,25 +1,56 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/thralld/thralld/pkg/internal/unixsocket"
 )
 
-// ListenOptions say how to listen.
+// Listener says where to listen, and how.
+type Listener struct {
+	// Address has one of the forms that [Listen] takes, or is systemd:NAME for all
+	// sockets that were handed over under that name.
+	Address string
+	ListenOptions
+}
+
+// ListenOptions say how to listen. What does not concern an address is not looked at.
 type ListenOptions struct {
-	// IPv6 allows IPv6 addresses; without it, :PORT means IPv4 only.
+	// IPv6 allows IPv6 addresses of TCP; without it, :PORT and names mean IPv4 only.
 	IPv6 bool
+	// Backlog is how many connections may wait to be accepted; clients beyond it wait
+	// for their kernel to try again. Zero is as many as the machine allows, which is
+	// net.core.somaxconn. A socket that was handed over keeps its own.
+	Backlog int
+	// ReusePort lets other sockets of the same user have the same TCP port; the kernel
+	// deals the connections out to all of them (SO_REUSEPORT).
+	ReusePort bool
+	// KeepAlive is after how much silence on a TCP connection the kernel asks whether
+	// the client's machine is still there, and how often it asks again: after nine
+	// questions without an answer the connection is gone. It counts in seconds, up to
+	// 32767. Zero never asks.
+	KeepAlive time.Duration
 	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
 	// version 1 or 2, from one of Options.TrustedProxies; all others are closed. A change
 	// of it counts for the connections that are accepted from then on.
 	ProxyProtocol bool
+	// Access says who may connect to the unix socket at a path.
+	Access
 }
+
+// Access says who may connect to a unix socket: the mode and the owners of its file.
+type Access = unixsocket.Access
+
+// ID is the number of a user or a group; the zero ID is none.
+type ID = unixsocket.ID
 
 // Reasons not to open an address that more than one place knows.
 var (
@@ -31,6 +62,8 @@ var (
 //
 //	127.0.0.1:5000, example.org:5000, [::1]:5000
 //	:5000             all addresses of the machine, IPv6 too if it may be used
+//	0.0.0.0:5000      all of IPv4, and [::]:5000 all of IPv6, so that both may stand
+//	                  side by side
 //	/run/app.sock     a unix socket; a path without a slash is one, too
 //	@name             an abstract unix socket; a NUL may stand for the @
 //	fd:3              the listening socket, of TCP or unix, that the process was
@@ -48,13 +81,13 @@ func Listen(addr string, opts ListenOptions) (net.Listener, error) {
 		err = errors.New("the address is empty")
 	case addr[0] == '@' || addr[0] == 0:
 		addr = "@" + addr[1:]
-		l, err = listenAbstract(addr)
-	case tcp && host == handedOver:
-		l, err = listenInherited(port)
+		l, err = listenAbstract(addr, opts)
+	case tcp && host == byNumber:
+		l, err = listenInherited(port, opts)
 	case tcp:
 		l, err = listenTCP(host, port, opts)
 	default:
-		l, err = unixsocket.Listen(addr, 0)
+		l, err = listenUnix(addr, opts)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
@@ -75,18 +108,23 @@ func splitPort(addr string) (host, port string, ok bool) {
 func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 	number, err := strconv.ParseUint(port, 10, 16)
 	switch {
-	case host == "systemd":
-		return nil, fmt.Errorf("listeners by %s are not supported yet", host)
 	case err != nil:
 		return nil, fmt.Errorf("port %q: want a number from 0 to 65535", port)
 	case !opts.IPv6 && strings.Contains(host, ":"):
 		return nil, errIPv6Off
 	}
 	network := "tcp"
-	if !opts.IPv6 {
+	switch ip, err := netip.ParseAddr(host); {
+	case !opts.IPv6, err == nil && ip.Unmap().Is4():
 		network = "tcp4"
+	case err == nil:
+		network = "tcp6" // package net would take 0.0.0.0 and [::] for both
 	}
-	l, err := net.Listen(network, net.JoinHostPort(host, port))
+	config := net.ListenConfig{KeepAlive: -1} // it is asked of the listening socket instead
+	if opts.ReusePort {
+		config.Control = reusePort
+	}
+	l, err := config.Listen(context.Background(), network, net.JoinHostPort(host, port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("port %d is %w%s", number, errInUse, unixsocket.By(portOwner(uint16(number))))
@@ -98,10 +136,11 @@ func listenTCP(host, port string, opts ListenOptions) (net.Listener, error) {
 	case err != nil:
 		return nil, cause(err)
 	}
-	return l, nil
+	keepAlive(l, opts.KeepAlive)
+	return withBacklog(l, opts.Backlog)
 }
 
-func listenAbstract(addr string) (net.Listener, error) {
+func listenAbstract(addr string, opts ListenOptions) (net.Listener, error) {
 	l, err := net.Listen("unix", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -110,15 +149,27 @@ func listenAbstract(addr string) (net.Listener, error) {
 	case err != nil:
 		return nil, cause(err)
 	}
-	return l, nil
+	return withBacklog(l, opts.Backlog)
+}
+
+func listenUnix(path string, opts ListenOptions) (net.Listener, error) {
+	l, err := unixsocket.Listen(path, opts.Access)
+	if err != nil {
+		return nil, err
+	}
+	return withBacklog(l, opts.Backlog)
 }
 
 // cause returns what the kernel said, without the names of Go's functions and the
 // address, which the message has already.
 func cause(err error) error {
 	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	var address *net.AddrError
+	switch {
+	case errors.As(err, &dns):
 		return fmt.Errorf("%s: %s", dns.Name, dns.Err)
+	case errors.As(err, &address):
+		return fmt.Errorf("%s: %s", address.Addr, address.Err)
 	}
 	return unixsocket.Reason(err)
 }

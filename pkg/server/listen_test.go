@@ -76,6 +76,22 @@ func TestIPv6AddressIsListenedOn(t *testing.T) {
 	}
 }
 
+func TestWildcardOfOneFamilyLeavesTheOtherAlone(t *testing.T) {
+	four := listenWant(t, "0.0.0.0:0", ListenOptions{IPv6: true})
+	if !reachable(four, "tcp4", "127.0.0.1") || reachable(four, "tcp6", "::1") {
+		t.Error("0.0.0.0 is not IPv4 alone")
+	}
+	if !hasIPv6() {
+		return
+	}
+	_, port, _ := net.SplitHostPort(four.Addr().String())
+	six := listenWant(t, "[::]:"+port, ListenOptions{IPv6: true})
+	four.Close()
+	if !reachable(six, "tcp6", "::1") || reachable(six, "tcp4", "127.0.0.1") {
+		t.Error("[::] is not IPv6 alone")
+	}
+}
+
 func hasIPv6() bool {
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
@@ -99,7 +115,6 @@ func TestAddressesThatAreNoneAreRefused(t *testing.T) {
 		"192.0.2.1:0":                  "no address of this machine",
 		"fd:x":                         "no number of a descriptor",
 		"fd:999":                       "there is no descriptor 999",
-		"systemd:web":                  "not supported yet",
 		"/nonexistent/dir/socket":      "no such file",
 		"/" + strings.Repeat("x", 200): "the kernel takes 107",
 	} {

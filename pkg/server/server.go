@@ -82,6 +82,7 @@ type Server struct {
 	engine   engine
 	settings atomic.Pointer[settings] // nil before the first Commit
 	failed   chan error
+	handed   []HandedOver
 
 	mu        sync.Mutex
 	listeners []*bound
@@ -99,9 +100,10 @@ const (
 )
 
 // New returns a server that does nothing yet. What it serves, how and where, is
-// the first Change that is committed.
-func New(e Engine) *Server {
-	s := &Server{ids: newRequestIDs(), failed: make(chan error, 1)}
+// the first Change that is committed. The sockets that were handed over are its own
+// from now on.
+func New(e Engine, handed ...HandedOver) *Server {
+	s := &Server{ids: newRequestIDs(), failed: make(chan error, 1), handed: handed}
 	if s.engine = newHTTP1(s); e == NetHTTP {
 		s.engine = newNetHTTP(s)
 	}

@@ -48,31 +48,32 @@ func newSettings(opts Options, now *settings) (*settings, error) {
 // Change is another way to serve, prepared and not yet in force. Its owner ends it
 // by Commit or by Discard; a Discard after that does nothing.
 type Change struct {
+	lineup
 	server *Server
 	next   *settings
-	keep   []*bound // the listeners that are open already and stay
-	open   []*bound // those that are new
-	how    ListenOptions
 	done   bool
 }
 
-// Prepare does all that can fail in serving by opts on these addresses, beside
+// Prepare does all that can fail in serving by opts on these listeners, beside
 // what is running and without touching it: it makes the spool folder, and opens
 // the addresses that are not open yet; clients that connect to them wait for
 // Commit. An address of the present ones, in the same words, keeps its listener
-// with all who wait in its queue. [Listen] has the forms of an address. The error
-// holds everything that is wrong, and then nothing is left behind.
+// with all who wait in its queue, and gets other options where that can be done while
+// it is open; who may connect to a unix socket changes at once, as it can fail, and
+// changes back with Discard. All sockets that were handed over to the server have to be
+// among the listeners. The error holds everything that is wrong, and then nothing is
+// left behind.
 //
 // There is one Change at a time: until it is committed or discarded, Prepare fails.
-func (s *Server) Prepare(opts Options, addresses []string, how ListenOptions) (*Change, error) {
+func (s *Server) Prepare(opts Options, listeners []Listener) (*Change, error) {
 	now, have, err := s.claim()
 	if err != nil {
 		return nil, err
 	}
 	next, wrong := newSettings(opts, now)
-	c := &Change{server: s, next: next, how: how}
-	c.keep, c.open, err = openAll(have, addresses, how)
-	if err = errors.Join(wrong, err); err == nil && opts.Opened != nil {
+	c := &Change{server: s, next: next}
+	err = errors.Join(wrong, c.fill(have, listeners, s.handed))
+	if err == nil && opts.Opened != nil {
 		err = opts.Opened()
 	}
 	_, spoolErr := c.next.spool.ready()
@@ -113,10 +114,7 @@ func (c *Change) Commit() {
 	}
 	c.done, s.changing = true, false
 	old, was := s.settings.Swap(c.next), s.listeners
-	s.listeners = append(c.keep, c.open...)
-	for _, b := range s.listeners {
-		b.introduces.Store(c.how.ProxyProtocol)
-	}
+	s.listeners = c.commit()
 	for _, b := range c.open {
 		go s.accept(b) // ends when b is closed
 	}
@@ -145,9 +143,7 @@ func (c *Change) Discard() {
 		return
 	}
 	c.done, s.changing = true, false
-	for _, b := range c.open {
-		b.giveUp()
-	}
+	c.discard()
 	if now := s.settings.Load(); s.closed || now == nil || now.spool != c.next.spool {
 		_ = c.next.spool.retire() // a folder that cannot be removed is swept later
 	}

@@ -195,7 +195,7 @@ func TestDiscardedChangeLeavesNothing(t *testing.T) {
 	opts.SpoolDir = dir
 	change := s.prepare(opts, "127.0.0.1:0", socket)
 	port := change.open[0].Addr().String()
-	if _, err := s.server.Prepare(opts, nil, ListenOptions{}); err == nil {
+	if _, err := s.server.Prepare(opts, nil); err == nil {
 		t.Error("a second change can be prepared at the same time")
 	}
 	change.Discard()
@@ -231,7 +231,7 @@ func TestChangeThatFailsLeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts.SpoolDir = test.dir
-			_, err := s.server.Prepare(opts, test.addresses, ListenOptions{})
+			_, err := s.server.Prepare(opts, at(test.addresses...))
 			if err == nil {
 				t.Fatal("it can be prepared")
 			}
@@ -260,7 +260,7 @@ func TestChangeAfterTheStopIsRefused(t *testing.T) {
 	if left := append(inside(dir), inside(filepath.Dir(socket))...); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := s.server.Prepare(s.opts, nil, ListenOptions{}); err == nil {
+	if _, err := s.server.Prepare(s.opts, nil); err == nil {
 		t.Error("a change can be prepared")
 	}
 }

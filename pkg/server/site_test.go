@@ -202,14 +202,34 @@ func serveBy(t *testing.T, e Engine, l net.Listener, a psgi.App, change ...func(
 	return s
 }
 
+// at makes listeners of addresses, with no options.
+func at(addresses ...string) []Listener { return with(ListenOptions{}, addresses...) }
+
+func with(opts ListenOptions, addresses ...string) (list []Listener) {
+	for _, address := range addresses {
+		list = append(list, Listener{address, opts})
+	}
+	return list
+}
+
 // prepare prepares a change that has to be possible.
 func (s *site) prepare(opts Options, addresses ...string) *Change {
 	s.t.Helper()
-	change, err := s.server.Prepare(opts, addresses, ListenOptions{})
+	change, err := s.server.Prepare(opts, at(addresses...))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return change
+}
+
+// listen has it listen on these alone, besides where it began.
+func (s *site) listen(listeners ...Listener) {
+	s.t.Helper()
+	change, err := s.server.Prepare(s.opts, listeners)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	change.Commit()
 }
 
 // logged waits for a log line with that message.

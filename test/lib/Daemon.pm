@@ -5,7 +5,7 @@ use warnings;
 
 use Carp qw(croak);
 use Errno qw(EAGAIN EINTR);
-use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
+use Fcntl qw(F_DUPFD F_GETFL F_SETFL O_NONBLOCK);
 use File::Spec ();
 use File::Temp ();
 use Folder;
@@ -54,7 +54,8 @@ sub new {
     my $configured = delete $option{configured};
     unshift @args, $socket ? ('--socket', $socket) : qw(--host 127.0.0.1 --port 0) if !$configured;
     unshift @args, "--http-engine=$ENV{HTTP_ENGINE}" if $ENV{HTTP_ENGINE};
-    my ($env, $cwd, $silent) = delete @option{qw(env cwd silent)};
+    my $silent = delete $option{silent};
+    my %how    = map { $_ => delete $option{$_} } qw(env cwd handed);
     croak "Daemon->new: no such option: @{[sort keys %option]}" if %option;
 
     pipe $self->{log}, my $write_end or croak "make a pipe: $!";
@@ -63,7 +64,7 @@ sub new {
     # While a test waits for an answer nobody reads the log: a large pipe lets the daemon go on.
     fcntl $self->{log}, $F_SETPIPE_SZ, $MEGABYTE;
 
-    $self->{pid} = spawn($write_end, $env, $cwd, '--log-format=json', @args);
+    $self->{pid} = spawn($write_end, \%how, '--log-format=json', @args);
     close $write_end;
     if ($silent) {
         $self->{address} = $socket;
@@ -78,8 +79,9 @@ sub new {
 
 sub run {
     my ($class, @args) = @_;
+    my $how    = ref $args[0] ? shift @args : {};
     my $output = File::Temp->new;
-    my $pid    = spawn($output, {}, undef, @args);
+    my $pid    = spawn($output, $how, @args);
     my $status = wait_for_exit($pid, $START_SECONDS, sub { });
     if (!defined $status) {
         kill KILL => $pid;
@@ -137,25 +139,40 @@ sub DESTROY {
 # spawn starts thralld with its output going to a handle. Run by root it stays root, unless the test
 # says who it becomes: nobody else may read what is in a test's folder.
 sub spawn {
-    my ($output, $env, $cwd, @args) = @_;
+    my ($output, $how, @args) = @_;
     -x $THRALLD or croak "there is no $THRALLD: build it (make build), or set THRALLD to another one";
     unshift @args, qw(--user=root --allow-root) if $> == 0 && !grep { /\A--user\b/ } @args;
     my $pid = fork // croak "fork: $!";
     return $pid if $pid;
 
     my ($name, $value);
-    while (($name, $value) = each %{$env // {}}) {
+    while (($name, $value) = each %{$how->{env} // {}}) {
         if (defined $value) { $ENV{$name} = $value }
         else                { delete $ENV{$name} }
     }
     my $ready
-        = (!defined $cwd || chdir "$cwd")
+        = (!defined $how->{cwd} || chdir "$how->{cwd}")
         && open(STDIN,  '<',  '/dev/null')
         && open(STDOUT, '>&', $output)
         && open(STDERR, '>&', $output);
+    hand_over(@{$how->{handed}}) if $how->{handed};
     exec {$THRALLD} $THRALLD, @args if $ready;
     print {$output} "start $THRALLD: $!\n";
     POSIX::_exit(127);
+}
+
+# hand_over makes sockets the descriptors from 3 on, and says so in the environment, as systemd does
+# before it starts a program.
+sub hand_over {
+    my (@named) = @_;
+    my $first = 3;
+
+    # Copies out of the way first: a socket may have the number that another one is to have.
+    my @copies = map { fcntl $_->[1], F_DUPFD, $first + @named } @named;
+    POSIX::dup2($copies[$_], $first + $_) // die "dup2: $!\n" for 0 .. $#copies;
+    POSIX::close($_) for @copies;
+    @ENV{qw(LISTEN_PID LISTEN_FDS LISTEN_FDNAMES)} = ($$, scalar @named, join q{:}, map { $_->[0] } @named);
+    return;
 }
 
 # wait_for_exit waits until a child has ended, and returns its exit status as a shell gives it, or
@@ -383,6 +400,7 @@ Starts a daemon and returns when it is ready. The options: C<args>, its command 
 source of an app to serve, instead of one in C<args>; C<unix>, listen on a unix socket, 1 or its path;
 C<configured>, the address is in thrall.toml;
 C<env>, changes to the environment, undef for what shall not be set; C<cwd>, the folder to start it in;
+C<handed>, sockets that it gets as systemd would hand them over, each a name and a socket;
 C<silent>, do not wait until the daemon says that it is ready, as it will not (C<-q>).
 
 With C<HTTP_ENGINE> in the environment of the test it serves by that C<http_engine>: what is about HTTP
@@ -391,9 +409,10 @@ is tested with each.
 When root runs the test, the daemon stays root, unless the arguments have a C<--user>; an empty one is
 as good as none for the daemon.
 
-=item Daemon->run(@args)
+=item Daemon->run(\%how, @args)
 
-For what ends by itself: runs it and returns its exit status and all it printed.
+For what ends by itself: runs it and returns its exit status and all it printed. C<%how>, which may be
+left out, has the options C<env>, C<cwd> and C<handed> of C<new>.
 
 =item Daemon->processes($folder)
 

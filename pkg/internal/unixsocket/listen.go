@@ -22,10 +22,9 @@ type InUse struct {
 
 func (e InUse) Error() string { return "this socket is already in use" + By(e.PID) }
 
-// Listen opens a stream socket at a path. The socket's file has the mode from the
-// first moment; mode 0 is what the umask says. The errors leave it to the caller
-// to name the path.
-func Listen(path string, mode fs.FileMode) (*Listener, error) {
+// Listen opens a stream socket at a path. From the first moment nobody can connect
+// whom access does not allow to. The errors leave it to the caller to name the path.
+func Listen(path string, access Access) (*Listener, error) {
 	if len(path) > Longest {
 		return nil, fmt.Errorf("the path has %d bytes, and the kernel takes %d", len(path), Longest)
 	}
@@ -33,7 +32,7 @@ func Listen(path string, mode fs.FileMode) (*Listener, error) {
 		return nil, err
 	}
 	var config net.ListenConfig
-	if mode != 0 {
+	if mode := access.atFirst(); mode != 0 {
 		config.Control = func(_, _ string, raw syscall.RawConn) error { return setMode(raw, mode) }
 	}
 	opened, err := config.Listen(context.Background(), "unix", path)
@@ -42,11 +41,11 @@ func Listen(path string, mode fs.FileMode) (*Listener, error) {
 	}
 	l := &Listener{UnixListener: opened.(*net.UnixListener), path: path}
 	l.SetUnlinkOnClose(false)
-	if l.file, err = os.Lstat(path); err == nil && mode != 0 && l.file.Mode().Perm() != mode {
-		err = os.Chmod(path, mode) // the kernel is none that we know, or the umask is odd
+	if l.file, err = os.Lstat(path); err == nil {
+		_, err = l.SetAccess(access)
 	}
 	if err != nil {
-		_ = l.UnixListener.Close()
+		_ = l.Close()
 		return nil, Reason(err)
 	}
 	return l, nil
@@ -108,7 +107,7 @@ func (l *Listener) Close() error {
 // InPlace reports whether the socket's file is still the one that it made.
 func (l *Listener) InPlace() bool {
 	now, err := os.Lstat(l.path)
-	return err == nil && os.SameFile(now, l.file)
+	return err == nil && l.file != nil && os.SameFile(now, l.file)
 }
 
 // Reason returns what the kernel said, without the names of Go's functions and the

@@ -31,7 +31,7 @@ func TestModeIsThereFromTheFirstMoment(t *testing.T) {
 func TestModeIsWhatWasAskedFor(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o666} { // the second is more than the umask allows
 		path := filepath.Join(t.TempDir(), "socket")
-		l, err := Listen(path, mode)
+		l, err := Listen(path, Access{Mode: mode})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,12 +44,12 @@ func TestModeIsWhatWasAskedFor(t *testing.T) {
 
 func TestOwnerOfALiveSocketIsKnown(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
-	l, err := Listen(path, 0)
+	l, err := Listen(path, Access{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = Listen(path, 0)
+	_, err = Listen(path, Access{})
 	var inUse InUse
 	if !errors.As(err, &inUse) || inUse.PID != os.Getpid() || !strings.HasSuffix(err.Error(), "in use by this process") {
 		t.Errorf("got %v", err)
