@@ -13,6 +13,8 @@ type call struct {
 	software string
 	// received is the length of the body, once it is there.
 	received int64
+	// sendfile says that the server does as X-Sendfile and X-Accel-Redirect of the app say.
+	sendfile bool
 }
 
 // environ adds the PSGI environment of a request to env (PSGI, "The Environment";
@@ -31,7 +33,7 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	if at.host != "" {
 		env.Set("HTTP_HOST", at.host)
 	}
-	setFields(env, r.header)
+	setFields(env, r.header, c.sendfile)
 	if r.length < 0 {
 		// The body came in chunks. The app sees it whole, with its length.
 		env.Set("CONTENT_LENGTH", strconv.FormatInt(c.received, 10))
@@ -70,16 +72,26 @@ func splitHost(host string) (name, port string) {
 
 // setFields adds the header fields. Fields of one name, which stand together, are
 // joined.
-func setFields(env *psgi.Env, header psgi.Header) {
+func setFields(env *psgi.Env, header psgi.Header, sendfile bool) {
 	var room [64]byte
 	for len(header) > 0 {
 		name := header[0].Name
 		value, n := joined(header)
 		header = header[n:]
+		if sendfile && isOfFront(name) {
+			continue
+		}
 		if key := appendKey(room[:0], name); len(key) > 0 {
 			env.SetBytes(key, value)
 		}
 	}
+}
+
+// isOfFront reports whether a field is by which a front server tells Plack::Middleware::XSendfile
+// what to answer with. If the server itself is the one to obey the answer, no client may
+// send it: a mapping of its own would lead the app to name other files.
+func isOfFront(name string) bool {
+	return equalFold(name, "x-sendfile-type") || equalFold(name, "x-accel-mapping")
 }
 
 // joined returns the value of the fields that have the first one's name, and how

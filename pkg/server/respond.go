@@ -20,11 +20,19 @@ var (
 // respond sends what the app answered, and closes it. An error means that the
 // answer was not sent, or not whole; once t.begun, the connection must be cut.
 func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
-	defer resp.Body.Close()
 	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
+	app := resp
+	if t.set.sendfile != nil {
+		var err error
+		if resp, err = t.set.sendfile.follow(resp); err != nil {
+			return err
+		}
+	}
+	defer resp.Body.Close()
 
 	unchunk(resp)
-	method := t.x.request().method
+	r := t.x.request()
+	method := r.method
 	first, ended, err := firstPiece(method, resp)
 	if err != nil {
 		return gone(ctx, err)
@@ -37,15 +45,31 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 		t.set.Log.Warn("response has what its status does not allow",
 			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
 	}
+	if resp != app {
+		p.meet(r)
+	}
+	if p.ranges {
+		p.narrow(r, p.head.length)
+	}
+	if p.parts != nil || resp.File != nil || !p.head.body {
+		return t.sendContent(&p, resp.File, first)
+	}
+	t.begin(p.head)
+	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
+	return gone(ctx, out.run(resp.Body, first, ended))
+}
+
+// sendContent sends a response whose body, if it has one, is a file or parts of it or, if
+// that is nil, parts of some bytes.
+func (t *task) sendContent(p *plan, f *psgi.File, body []byte) error {
 	t.begin(p.head)
 	switch {
 	case !p.head.body:
 		return nil
-	case resp.File != nil:
-		return sendFile(t.x, resp.File)
+	case p.parts != nil:
+		return p.sendParts(t.x, f, body)
 	}
-	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
-	return gone(ctx, out.run(resp.Body, first, ended))
+	return sendFile(t.x, f)
 }
 
 // firstPiece reads ahead where the head may wait for it: what an app says first

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,6 +119,11 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	}()
 	r := t.x.request()
 	at, err := locate(r, t.set.mount)
+	if len(t.set.mounts) > 0 && strings.HasPrefix(at.uri, "/") {
+		if served, err := t.serveStatic(at); served {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -130,7 +136,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 
 	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
-	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size})
+	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size, sendfile: t.set.sendfile != nil})
 	t.lent = true
 	resp, err := t.set.App.Call(ctx, &t.req)
 	if err != nil {
