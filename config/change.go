@@ -18,10 +18,10 @@ const (
 )
 
 // Changes returns the keys whose values differ between two configurations, in
-// the order of [Keys].
+// the order of [Config]'s fields; [Tables] among them.
 func Changes(from, to *Config) []Key {
 	var changed []Key
-	for _, k := range Keys() {
+	for _, k := range every() {
 		was, is := reflect.ValueOf(from.Value(k.Name)), reflect.ValueOf(to.Value(k.Name))
 		if was.Kind() == reflect.Slice && was.Len() == 0 && is.Len() == 0 {
 			continue // no list and an empty one are the same
@@ -46,7 +46,7 @@ func NeedRestart(changed []Key, to *Config) error {
 		if k.Apply == Restart {
 			mistakes = append(mistakes, Mistake{
 				Origin: to.Origin(k.Name), Key: k.Name,
-				Problem: "to change it to " + got(to.Value(k.Name)) + " needs a restart; nothing was changed",
+				Problem: k.changedTo(to) + " needs a restart; nothing was changed",
 			})
 		}
 	}
@@ -54,6 +54,14 @@ func NeedRestart(changed []Key, to *Config) error {
 		return nil
 	}
 	return mistakes
+}
+
+// changedTo begins a sentence about the new value of a key.
+func (k Key) changedTo(c *Config) string {
+	if k.isTable() {
+		return "to change the tables [[" + k.Name + "]]"
+	}
+	return "to change it to " + got(c.Value(k.Name))
 }
 
 // agree notes what is wrong between keys that are each right.

@@ -8,7 +8,7 @@ import (
 )
 
 func TestEachKeySaysWhatAReloadDoesWithIt(t *testing.T) {
-	for _, k := range Keys() {
+	for _, k := range every() {
 		if k.Apply != Live && k.Apply != Workers && k.Apply != Restart {
 			t.Errorf("%s: apply is %q", k.Name, k.Apply)
 		}
@@ -24,7 +24,7 @@ func different(cfg *Config, k Key) {
 	case reflect.String:
 		v.SetString(v.String() + "x")
 	case reflect.Slice:
-		v.Set(reflect.ValueOf([]string{"x"}))
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	default:
 		v.SetInt(v.Int() + 1)
 	}
@@ -32,7 +32,7 @@ func different(cfg *Config, k Key) {
 
 // A change of each key alone: it is seen, and what it needs is what its tag says.
 func TestChangeOfEachKeyIsAppliedAsItsTagSays(t *testing.T) {
-	for _, k := range Keys() {
+	for _, k := range every() {
 		from, to := Default(), Default()
 		different(&to, k)
 		changed := Changes(&from, &to)

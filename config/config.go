@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,7 +13,10 @@ import (
 // default, the least and greatest value (min, max), the words it may be (oneof),
 // why it may not be zero (zero), whether it names something on disk (path), an
 // environment variable that sets it (env), the letter of its short option
-// (short), what --help calls its value (arg), and the one line of help.
+// (short), what --help calls its value (arg), what a reload does with a change
+// (apply), and the one line of help. A list of structs is a key that is written as
+// tables, [[such]], and the fields of the struct have tags of the same kind, where
+// required means that no table is without it.
 type Config struct {
 	// App is the PSGI application: the absolute path of a file, or the name of a
 	// class such as MyApp::Web. It is not used when Eval is set.
@@ -112,10 +116,13 @@ type Config struct {
 	// Port, or @NAME in the abstract namespace. Empty means none.
 	Socket string `toml:"socket" short:"S" arg:"PATH" path:"socket" apply:"live" help:"a unix socket to listen on instead; @NAME is an abstract one"`
 
-	// Listen holds every address to listen on, and takes the place of Host, Port and
-	// Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, or fd:N for a
+	// Listen holds addresses to listen on. It and Listener take the place of Host, Port
+	// and Socket: HOST:PORT, :PORT, [::1]:PORT, an absolute path, @NAME, or fd:N for a
 	// listening socket that was handed over as descriptor N.
 	Listen []string `toml:"listen" short:"l" arg:"ADDRESS" path:"listen" apply:"live" help:"HOST:PORT, :PORT, a path or @NAME to listen on (repeatable)"`
+
+	// Listener holds what is listened on beside Listen, each with settings of its own.
+	Listener []Listener `toml:"listener" apply:"live" help:"one more address to listen on, with settings of its own"`
 
 	// IPv6 lets the listeners take IPv6 connections beside IPv4 ones.
 	IPv6 bool `toml:"ipv6" default:"true" apply:"live" help:"listen on IPv6 too, where the machine has it"`
@@ -228,6 +235,8 @@ type Config struct {
 
 	file    string            // the absolute path of thrall.toml, or ""
 	origins map[string]string // by key; a key that is missing has its default
+
+	tables map[string][]map[string]string // the origins of each table, by the key whose tables they are
 }
 
 // File is the absolute path of the thrall.toml that was read, or "".
@@ -237,37 +246,22 @@ func (c *Config) File() string { return c.file }
 // line. Its paths are as they are written, not yet absolute.
 func Default() Config {
 	var c Config
-	for _, k := range Keys() {
-		if k.Default == "" {
-			continue
-		}
-		value, ok := k.fromText(k.Default)
-		if !ok {
-			panic("config: the default of " + k.Name + " does not parse")
-		}
-		c.set(k, value)
-	}
+	c.whole().setDefaults()
 	return c
 }
 
-// Origin says where the value of a key came from: "default", a file and line
-// ("/srv/app/thrall.toml:12"), an option ("--workers") or an environment
-// variable ("PLACK_ENV").
-func (c *Config) Origin(key string) string {
-	if origin, ok := c.origins[key]; ok {
-		return origin
-	}
-	return "default"
-}
-
-// Listeners returns every address to listen on, at least one: Listen if it has
-// any, else Socket if it is set, else Host and Port. An address with a slash is
+// Listeners returns every address to listen on, at least one: those of Listen and
+// Listener if there are any, else Socket if it is set, else Host and Port. An address with a slash is
 // the path of a unix socket, one that begins with @ is an abstract unix socket,
 // all others are HOST:PORT for TCP, where an empty HOST is every address.
 func (c *Config) Listeners() []string {
+	addresses := slices.Clone(c.Listen)
+	for _, l := range c.Listener {
+		addresses = append(addresses, l.Address)
+	}
 	switch {
-	case len(c.Listen) > 0:
-		return c.Listen
+	case len(addresses) > 0:
+		return addresses
 	case c.Socket != "":
 		return []string{c.Socket}
 	default:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,21 @@ func TestFlagAndKeyAreTheSameWords(t *testing.T) {
 	}
 }
 
+// The keys of tables have what is made of their tags, too, and nothing that only an
+// option has.
+func TestKeysOfTablesAreNoOptions(t *testing.T) {
+	for _, table := range Tables() {
+		for _, k := range table.Keys {
+			if k.Help == "" || k.Short != "" || k.Env != "" || k.isTable() {
+				t.Errorf("[[%s]] %s: %+v", table.Name, k.Name, k)
+			}
+		}
+		if slices.Contains(Names(), table.Name) {
+			t.Errorf("%s is an option", table.Name)
+		}
+	}
+}
+
 func TestEachLaterKeyIsRefusedByName(t *testing.T) {
 	for _, l := range Later() {
 		for _, name := range append([]string{l.Name}, l.Aliases...) {
@@ -82,7 +98,8 @@ func TestListenWinsOverSocketOverHostAndPort(t *testing.T) {
 		{func() { cfg.Host = "::1" }, []string{"[::1]:5000"}},
 		{func() { cfg.Host, cfg.Port = "[::1]", 0 }, []string{"[::1]:0"}},
 		{func() { cfg.Socket = "/run/web.sock" }, []string{"/run/web.sock"}},
-		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web"}},
+		{func() { cfg.Listener = []Listener{{Address: ":2"}} }, []string{":2"}},
+		{func() { cfg.Listen = []string{":1", "@web"} }, []string{":1", "@web", ":2"}},
 	} {
 		step.change()
 		if diff := cmp.Diff(step.want, cfg.Listeners()); diff != "" {

@@ -12,12 +12,15 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// An entry is one key of thrall.toml with its value as TOML types have it. A key
-// that needs quotes has them.
+// An entry is one key of thrall.toml with its value as TOML types have it, or the
+// header of a table. A key that needs quotes has them.
 type entry struct {
 	line  int
-	key   string
+	key   string // of a header all of it, with its brackets
 	value any
+
+	table  string // the name in a header; "" for a key
+	double bool   // the header is [[such]]
 }
 
 // A fileMistake is a Mistake that still knows its line as a number.
@@ -40,25 +43,25 @@ func sorted(found []fileMistake) Mistakes {
 	return mistakes
 }
 
-// parseFile decodes the statements of thrall.toml one by one. What is not TOML,
-// or is a table, is a mistake; which keys there are is for the caller to judge.
+// parseFile decodes the statements of thrall.toml one by one. What is not TOML is a
+// mistake; which keys and tables there are is for the caller to judge.
 func parseFile(name, data string) (entries []entry, mistakes []fileMistake) {
 	if line := badUTF8(data); line > 0 {
 		return nil, []fileMistake{entry{line: line}.mistake(name, "is not UTF-8 text")}
 	}
 	data = strings.TrimPrefix(data, "\uFEFF")
 	for _, s := range statements(data) {
-		if header, ok := s.table(); ok {
-			problem := "thrall.toml has no tables; write its keys without " + header
-			mistakes = append(mistakes, entry{line: s.line}.mistake(name, problem))
-			continue
+		read := s.decode
+		if s.isHeader() {
+			read = s.decodeHeader
 		}
-		e, problem := s.decode()
+		e, problem := read()
 		if problem != "" {
 			mistakes = append(mistakes, e.mistake(name, problem))
-			continue
 		}
-		entries = append(entries, e)
+		if problem == "" || e.table != "" {
+			entries = append(entries, e)
+		}
 	}
 	return entries, mistakes
 }
@@ -77,16 +80,31 @@ func badUTF8(data string) int {
 	return 0
 }
 
-// table returns the header of a table, [such] or [[such]].
-func (s statement) table() (header string, ok bool) {
-	header = strings.TrimSpace(s.text)
-	if !strings.HasPrefix(header, "[") {
-		return "", false
+// isHeader reports whether the statement is the header of a table, [such] or [[such]].
+func (s statement) isHeader() bool { return strings.HasPrefix(strings.TrimSpace(s.text), "[") }
+
+// decodeHeader reads the header of a table. One that is broken has the name that it
+// seems to have, so that the keys below it are not taken for others.
+func (s statement) decodeHeader() (e entry, problem string) {
+	e.line = s.line
+	e.key = strings.TrimSpace(s.text)
+	if found := looseHeader.FindStringSubmatch(e.key); found != nil {
+		e.key, e.table = found[0], found[1]
 	}
-	if end := strings.LastIndexByte(header, ']'); end > 0 {
-		header = header[:end+1]
+	e.double = strings.HasPrefix(e.key, "[[")
+	var values map[string]any
+	meta, err := toml.Decode(s.text, &values)
+	var wrong toml.ParseError
+	switch {
+	case errors.As(err, &wrong):
+		return e, "is not TOML: " + wrong.Message
+	case err != nil:
+		return e, "is not TOML: " + err.Error()
 	}
-	return header, true
+	if names := meta.Keys(); len(names) > 0 {
+		e.table = names[len(names)-1].String()
+	}
+	return e, ""
 }
 
 // decode reads one `key = value`. A dotted key is TOML's short way to write a
@@ -116,6 +134,8 @@ func (s statement) decode() (e entry, problem string) {
 }
 
 var (
+	looseHeader = regexp.MustCompile(`^\[+\s*([^\]\s]*)\s*\]*`)
+
 	looseKey = regexp.MustCompile(`^\s*([\w-]+)\s*[=:]`)
 	bareText = regexp.MustCompile(`^\s*([\w-]+)\s*=\s*([^\s"'=#{}\[\]][^"'=#{}\[\]\n]*)(#.*)?$`)
 	unclosed = regexp.MustCompile(`^\s*[\w-]+\s*=\s*\[`)

@@ -11,18 +11,20 @@ import (
 // the words of a key are in its tags; what no tag can say is here.
 type form func(text string) (problem string)
 
+// forms has the keys of tables behind the name of the table and a dot.
 var forms = map[string]form{
-	"path":            mountForm,
-	"host":            hostForm,
-	"socket":          socketForm,
-	"listen":          listenForm,
-	"modules":         moduleForm,
-	"perl":            notEmpty,
-	"app":             notEmpty,
-	"include":         notEmpty,
-	"env":             notEmpty,
-	"server_software": headerForm,
-	"umask":           umaskForm,
+	"path":             mountForm,
+	"host":             hostForm,
+	"socket":           socketForm,
+	"listen":           listenForm,
+	"listener.address": listenForm,
+	"modules":          moduleForm,
+	"perl":             notEmpty,
+	"app":              notEmpty,
+	"include":          notEmpty,
+	"env":              notEmpty,
+	"server_software":  headerForm,
+	"umask":            umaskForm,
 }
 
 var (
@@ -116,18 +118,26 @@ func listenForm(text string) string {
 	return ""
 }
 
+// full is the name of a key with that of its table: listener.address.
+func (k Key) full() string {
+	if k.table == "" {
+		return k.Name
+	}
+	return k.table + "." + k.Name
+}
+
 // canonical gives the one spelling that the rest of thralld sees: an abstract
 // socket begins with @ (Perl's habit is a NUL, which a shell can only write as
 // the two characters \0), and a mount point has no slash at its end.
-func canonical(key, text string) string {
-	switch key {
-	case "socket", "listen":
+func (k Key) canonical(text string) string {
+	switch {
+	case k.path == "socket" || k.path == "listen":
 		for _, sign := range []string{"\x00", `\0`} {
 			if name, ok := strings.CutPrefix(text, sign); ok {
 				return abstractSign + name
 			}
 		}
-	case "path":
+	case k.full() == "path":
 		if bare := strings.TrimRight(text, "/"); bare != "" {
 			return bare
 		}

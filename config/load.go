@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 )
 
 // A Setting is the value of a key as text, from the command line or the
@@ -46,7 +45,7 @@ func Load(file string, settings []Setting) (*Config, error) {
 func LoadFrom(cwd, file string, settings []Setting) (*Config, error) {
 	cfg := Default()
 	l := loader{cfg: &cfg}
-	l.cfg.origins = map[string]string{}
+	l.cfg.origins, l.cfg.tables = map[string]string{}, map[string][]map[string]string{}
 	l.defaults(cwd)
 	l.settings(settings, true, cwd)
 	if file != "" {
@@ -64,15 +63,26 @@ func LoadFrom(cwd, file string, settings []Setting) (*Config, error) {
 }
 
 // addresses lets an address of the command line win over every address of the
-// file, whichever of the keys for addresses either of them uses.
+// file, whichever of the keys for addresses either of them uses, and a [[listener]] of
+// the file over the listeners of the environment.
 func (l *loader) addresses(settings []Setting) {
-	given := map[string]bool{}
+	given, inherited := map[string]bool{}, map[string]bool{}
 	for _, s := range settings {
 		if k, ok := find(s.Key); ok && !s.Environ {
 			given[k.Name] = true
+		} else if ok && k.Name == "listen" {
+			inherited[s.Origin] = true
 		}
 	}
-	if given["listen"] || !given["socket"] && !given["host"] && !given["port"] {
+	if len(l.cfg.Listener) > 0 && inherited[l.cfg.Origin("listen")] {
+		l.cfg.Listen = nil
+		delete(l.cfg.origins, "listen")
+	}
+	if !given["listen"] && !given["socket"] && !given["host"] && !given["port"] {
+		return
+	}
+	l.cfg.drop("listener")
+	if given["listen"] {
 		return
 	}
 	l.cfg.Listen = nil
@@ -98,7 +108,7 @@ func (l *loader) mistake(origin, problem string) {
 func (l *loader) defaults(cwd string) {
 	for _, k := range Keys() {
 		if text, ok := l.cfg.Value(k.Name).(string); ok {
-			l.cfg.set(k, k.resolve(cwd, text))
+			l.cfg.whole().set(k, k.resolve(cwd, text))
 		}
 	}
 }
@@ -129,7 +139,7 @@ func (l *loader) settings(all []Setting, environ bool, cwd string) {
 			begun[k.Name] = append(begun[k.Name], items...)
 			value = begun[k.Name]
 		}
-		l.cfg.set(k, value)
+		l.cfg.whole().set(k, value)
 		l.cfg.origins[k.Name] = s.Origin
 	}
 }
@@ -149,38 +159,7 @@ func (l *loader) file(name, cwd string) {
 	}
 
 	entries, mistakes := parseFile(name, string(data))
-	lines := map[string]int{}
-	for _, e := range entries {
-		if problem := l.entry(e, lines, absolute); problem != "" {
-			mistakes = append(mistakes, e.mistake(name, problem))
-		}
-	}
-	l.mistakes = append(l.mistakes, sorted(mistakes)...)
-}
-
-// entry lays one key of the file, or says what is wrong with it. The lines are
-// those of the keys seen so far.
-func (l *loader) entry(e entry, lines map[string]int, file string) (problem string) {
-	k, ok := find(e.key)
-	if !ok {
-		return unknown(e.key)
-	}
-	if first, ok := lines[k.Name]; ok {
-		return "is already on line " + strconv.Itoa(first)
-	}
-	lines[k.Name] = e.line
-
-	value, ok := k.fromTOML(e.value)
-	if !ok {
-		return k.refuse(e.value)
-	}
-	value, problem = k.finish(value, filepath.Dir(file))
-	if problem != "" {
-		return problem
-	}
-	l.cfg.set(k, value)
-	l.cfg.origins[k.Name] = file + ":" + strconv.Itoa(e.line)
-	return ""
+	l.mistakes = append(l.mistakes, sorted(append(mistakes, l.entries(entries, name)...))...)
 }
 
 // finish checks a value of the right type and puts it into its final shape, or
@@ -206,12 +185,12 @@ func (k Key) finish(value any, folder string) (final any, problem string) {
 }
 
 func (k Key) finishText(text, folder string) (final, problem string) {
-	if check, ok := forms[k.Name]; ok {
-		if problem = check(canonical(k.Name, text)); problem != "" {
+	if check, ok := forms[k.full()]; ok {
+		if problem = check(k.canonical(text)); problem != "" {
 			return "", problem
 		}
 	}
-	final = k.resolve(folder, canonical(k.Name, text))
+	final = k.resolve(folder, k.canonical(text))
 	return final, k.tooLong(final)
 }
 
@@ -224,10 +203,18 @@ func (k Key) refuse(value any) string {
 	return problem
 }
 
-// unknown says why a name is not a key.
+// unknown says why a name is not a key of the whole file.
 func unknown(name string) string {
 	if l, ok := findLater(name); ok {
 		return l.Reason()
+	}
+	for _, table := range Tables() {
+		if table.Name == name {
+			return "is a table: write [[" + name + "]] on a line of its own, and its keys below"
+		}
+		if _, ok := findIn(table.Keys, name); ok {
+			return "is a key of [[" + table.Name + "]]; write it below one"
+		}
 	}
 	return "unknown key" + didYouMean(name, Names())
 }

@@ -202,7 +202,15 @@ func TestAddressOfTheCommandLineWinsOverEveryAddressOfTheFile(t *testing.T) {
 		"a socket over listen":    {`listen = [":1"]`, []Setting{{Key: "socket", Value: "/run/y"}}, []string{"/run/y"}},
 		"listen over all of them": {"port = 1\nsocket = '/run/x'", []Setting{{Key: "listen", Value: ":3"}}, []string{":3"}},
 		"the file's host stays":   {`host = "127.0.0.1"`, []Setting{{Key: "port", Value: "2"}}, []string{"127.0.0.1:2"}},
-		"nothing of it":           {`listen = [":1"]`, []Setting{{Key: "workers", Value: "2"}}, []string{":1"}},
+		"a port over tables":      {"[[listener]]\naddress = ':1'", []Setting{{Key: "port", Value: "2"}}, []string{":2"}},
+		"listen over tables":      {"[[listener]]\naddress = ':1'", []Setting{{Key: "listen", Value: ":2"}}, []string{":2"}},
+		"tables over inherited":   {"[[listener]]\naddress = ':1'", []Setting{{Key: "listen", Value: "fd:3", Origin: "X", Environ: true}}, []string{":1"}},
+		"tables beside listen": {
+			"listen = [':1']\n[[listener]]\naddress = ':2'",
+			[]Setting{{Key: "listen", Value: "fd:3", Origin: "X", Environ: true}},
+			[]string{":1", ":2"},
+		},
+		"nothing of it": {`listen = [":1"]`, []Setting{{Key: "workers", Value: "2"}}, []string{":1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "thrall.toml")

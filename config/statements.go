@@ -3,6 +3,7 @@ package config
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // A statement is one `key = value` or one table header of a TOML file, with the
@@ -12,14 +13,21 @@ type statement struct {
 	text string
 }
 
-// keyAhead is what the line after an array that was never closed looks like.
-var keyAhead = regexp.MustCompile(`^[ \t]*[\w-]+[ \t]*=`)
+// keyAhead is what the line after an array that was never closed looks like: a key, or
+// the header of a table. What stands in an array looks like neither.
+var keyAhead = sync.OnceValue(func() *regexp.Regexp {
+	var names []string
+	for _, k := range Tables() {
+		names = append(names, k.Name)
+	}
+	return regexp.MustCompile(`^[ \t]*([\w-]+[ \t]*=|\[\[[ \t]*(` + strings.Join(names, "|") + `)[ \t]*\]\])`)
+})
 
 // statements cuts a TOML file at the ends of its statements: at each newline that
 // is neither in a multi-line string nor in brackets. It judges nothing; the
 // pieces of a sound file are sound, and a broken piece breaks no other one:
 // text in plain quotes ends with its line, and an array before the next line
-// that looks like a key.
+// that looks like a key or a header.
 func statements(data string) []statement {
 	var list []statement
 	for line := 1; data != ""; {
@@ -54,7 +62,7 @@ func end(data string) int {
 			tables--
 		case '\n':
 			inside := arrays > 0 || tables > 0
-			if !inside || (tables <= 0 && keyAhead.MatchString(data[i+1:])) {
+			if !inside || (tables <= 0 && keyAhead().MatchString(data[i+1:])) {
 				return i + 1
 			}
 		}

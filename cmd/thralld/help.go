@@ -37,7 +37,8 @@ A switch may be written --foo, --foo=0, --no-foo, --enable-foo or --disable-foo.
 The command line wins over thrall.toml, which wins over PLACK_ENV and PLACK_QUIET.
 `
 
-// printHelp writes what --help shows: a line for each key, from its tags.
+// printHelp writes what --help shows: a line for each key and each kind of table, from
+// their tags.
 func printHelp(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(usageHead)
@@ -50,6 +51,10 @@ func printHelp(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s%-28s %s%s\n", letter, spelling, k.Help, shownDefault(k))
 	}
 	b.WriteString(usageTail)
+	b.WriteString("\nTables of thrall.toml, which are no options:\n\n")
+	for _, k := range config.Tables() {
+		fmt.Fprintf(&b, "      %-28s %s\n", "[["+k.Name+"]]", k.Help)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

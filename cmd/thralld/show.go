@@ -22,23 +22,37 @@ func show(_ context.Context, in *invocation, cfg *config.Config) error {
 }
 
 func writeSettings(w io.Writer, cfg *config.Config) error {
-	keys := config.Keys()
+	var b strings.Builder
+	writeKeys(&b, config.Keys(), cfg)
+	for _, kind := range config.Tables() {
+		for _, table := range cfg.Tables(kind) {
+			fmt.Fprintf(&b, "\n[[%s]] # %s\n", kind.Name, table.Origin(""))
+			writeKeys(&b, kind.Keys, table)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// valued is what has values for keys, each of some origin.
+type valued interface {
+	Value(key string) any
+	Origin(key string) string
+}
+
+func writeKeys(b *strings.Builder, keys []config.Key, from valued) {
 	names, values := 0, 0
 	texts := make([]string, len(keys))
 	for i, k := range keys {
-		texts[i] = tomlValue(cfg.Value(k.Name))
+		texts[i] = tomlValue(from.Value(k.Name))
 		names = max(names, len(k.Name))
 		if len(texts[i]) <= widestValue {
 			values = max(values, len(texts[i]))
 		}
 	}
-
-	var b strings.Builder
 	for i, k := range keys {
-		fmt.Fprintf(&b, "%-*s = %-*s # %s\n", names, k.Name, values, texts[i], cfg.Origin(k.Name))
+		fmt.Fprintf(b, "%-*s = %-*s # %s\n", names, k.Name, values, texts[i], from.Origin(k.Name))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // tomlValue writes a value as TOML, on one line.

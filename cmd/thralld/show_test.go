@@ -17,13 +17,16 @@ func TestSettingsThatAreShownLoadTheSame(t *testing.T) {
 		{Key: "eval", Value: "builder {\n\t\"caf\u00e9 # \\\" ''' \"\"\" \" }\n"},
 		{Key: "include", Value: "lib"},
 		{Key: "modules", Value: "Foo=bar,baz"},
-		{Key: "listen", Value: ":80"},
-		{Key: "listen", Value: "@web"},
+		{Key: "reload_dirs", Value: "a,b"},
 		{Key: "timeout", Value: "1.5"},
 		{Key: "max_body_bytes", Value: "1500000"},
 		{Key: "quiet", Value: "1"},
 	}
-	want, err := config.Load("", settings)
+	tables := filepath.Join(t.TempDir(), "tables.toml")
+	if err := os.WriteFile(tables, []byte("[[listener]]\naddress = \":81\"\n[[listener]]\naddress = \"@a # b\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Load(tables, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
