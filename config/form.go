@@ -25,6 +25,13 @@ var forms = map[string]form{
 	"env":              notEmpty,
 	"server_software":  headerForm,
 	"umask":            umaskForm,
+
+	"static.path":          sitePathForm,
+	"static.dir":           notEmpty,
+	"static.index":         fileNameForm,
+	"static.cache_control": headerForm,
+	"sendfile.dir":         notEmpty,
+	"sendfile.prefix":      prefixForm,
 }
 
 var (

@@ -150,7 +150,7 @@ func matches(list, etag string, strong bool) bool {
 		if end < 2 {
 			return false
 		}
-		if rest[:end] == opaque && !(weak && strong) {
+		if rest[:end] == opaque && (!weak || !strong) {
 			return true
 		}
 		list = rest[end:]
