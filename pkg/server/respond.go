@@ -25,6 +25,9 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 	if t.set.sendfile != nil {
 		var err error
 		if resp, err = t.set.sendfile.follow(resp); err != nil {
+			if errors.Is(err, errNoFile) {
+				t.set.Log.Warn("file that the app has named is missing", t.fields()...)
+			}
 			return err
 		}
 	}

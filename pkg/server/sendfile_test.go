@@ -140,7 +140,9 @@ func TestFileThatTheAppMayNotNameIsABreach(t *testing.T) {
 func TestFileThatIsMissingIsNotFound(t *testing.T) {
 	dir := files(t, "a.txt")
 	for _, name := range []string{"/missing", "/a.txt/x", "/" + strings.Repeat("x", 300)} {
-		lending(t, SendfileDir{Dir: dir}, whole(200, "", "X-Sendfile", dir+name)).dial().ask("GET", "/").wantStatus(t, 404)
+		s := lending(t, SendfileDir{Dir: dir}, whole(200, "", "X-Sendfile", dir+name))
+		s.dial().ask("GET", "/").wantStatus(t, 404)
+		s.logged("file that the app has named is missing")
 	}
 }
 
