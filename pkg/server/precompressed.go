@@ -39,16 +39,16 @@ func accepts(field, coding string) bool {
 		name = strings.Trim(name, " \t")
 		switch {
 		case equalFold(name, coding), coding == "gzip" && equalFold(name, "x-gzip"):
-			return weight(parameter) > 0
+			return qvalue(parameter) > 0
 		case name == "*":
-			others = weight(parameter) > 0
+			others = qvalue(parameter) > 0
 		}
 	}
 	return others
 }
 
-// weight reads q=0.5; nothing is 1.
-func weight(parameter string) float64 {
+// qvalue reads q=0.5; nothing is 1.
+func qvalue(parameter string) float64 {
 	parameter = strings.Trim(parameter, " \t")
 	if parameter == "" {
 		return 1
