@@ -54,25 +54,23 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 	if p.ranges {
 		p.narrow(r, p.head.length)
 	}
-	if p.parts != nil || resp.File != nil || !p.head.body {
-		return t.sendContent(&p, resp.File, first)
-	}
-	t.begin(p.head)
-	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
-	return gone(ctx, out.run(resp.Body, first, ended))
+	return t.send(ctx, &p, resp, first, ended)
 }
 
-// sendContent sends a response whose body, if it has one, is a file or parts of it or, if
-// that is nil, parts of some bytes.
-func (t *task) sendContent(p *plan, f *psgi.File, body []byte) error {
+// send sends a response as it is planned. Of its body, unless that is a file, the first piece
+// has been read.
+func (t *task) send(ctx context.Context, p *plan, resp *psgi.Response, first []byte, ended bool) error {
 	t.begin(p.head)
 	switch {
 	case !p.head.body:
 		return nil
 	case p.parts != nil:
-		return p.sendParts(t.x, f, body)
+		return p.sendParts(t.x, resp.File, first)
+	case resp.File != nil:
+		return sendFile(t.x, resp.File)
 	}
-	return sendFile(t.x, f)
+	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
+	return gone(ctx, out.run(resp.Body, first, ended))
 }
 
 // firstPiece reads ahead where the head may wait for it: what an app says first

@@ -120,7 +120,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	r := t.x.request()
 	at, err := locate(r, t.set.mount)
 	if len(t.set.mounts) > 0 && strings.HasPrefix(at.uri, "/") {
-		if served, err := t.serveStatic(at); served {
+		if served, err := t.serveStatic(ctx, at); served {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -59,7 +60,7 @@ func openMounts(list []StaticMount) ([]*mount, error) {
 
 // serveStatic answers a request by a file, if a mount is there for it. Its body, if it has
 // one, is not read.
-func (t *task) serveStatic(at place) (served bool, err error) {
+func (t *task) serveStatic(ctx context.Context, at place) (served bool, err error) {
 	path := at.script + at.path
 	for _, m := range t.set.mounts {
 		_, rest, ok := cutMount(path, m.prefix)
@@ -74,7 +75,7 @@ func (t *task) serveStatic(at place) (served bool, err error) {
 			t.begin(head{status: 405, header: psgi.Header{{Name: "Allow", Value: "GET, HEAD"}}, last: t.unread})
 			return true, nil
 		}
-		err := t.serveFrom(m, at, rest)
+		err := t.serveFrom(ctx, m, at, rest)
 		if !m.PassThrough || t.begun || !errors.Is(err, errNoFile) {
 			return true, err
 		}
@@ -84,7 +85,7 @@ func (t *task) serveStatic(at place) (served bool, err error) {
 
 // serveFrom answers by the file of a mount that the rest of a path names. All that is there
 // but not to be served is errNoFile, too: nobody is to learn of it.
-func (t *task) serveFrom(m *mount, at place, rest string) error {
+func (t *task) serveFrom(ctx context.Context, m *mount, at place, rest string) error {
 	if !m.mayServe(at.uri, rest) {
 		return errNoFile
 	}
@@ -93,7 +94,7 @@ func (t *task) serveFrom(m *mount, at place, rest string) error {
 	if !isFolder && name != "" {
 		f, info, err := m.open(name)
 		if err == nil {
-			return t.sendStatic(m, name, f, info)
+			return t.sendStatic(ctx, m, name, f, info)
 		}
 		if !errors.Is(err, errIsFolder) {
 			return unserved(err)
@@ -112,7 +113,7 @@ func (t *task) serveFrom(m *mount, at place, rest string) error {
 		t.redirect(at)
 		return nil
 	}
-	return t.sendStatic(m, name, f, info)
+	return t.sendStatic(ctx, m, name, f, info)
 }
 
 func unserved(err error) error {
@@ -152,7 +153,7 @@ func (t *task) redirect(at place) {
 }
 
 // sendStatic answers by an open file of a mount, and closes it.
-func (t *task) sendStatic(m *mount, name string, f *os.File, info os.FileInfo) error {
+func (t *task) sendStatic(ctx context.Context, m *mount, name string, f *os.File, info os.FileInfo) error {
 	r := t.x.request()
 	h := make(psgi.Header, 0, 8)
 	h = append(h, psgi.Field{Name: "Content-Type", Value: mediaType(name)}, psgi.Field{Name: "Accept-Ranges", Value: "bytes"})
@@ -173,5 +174,5 @@ func (t *task) sendStatic(m *mount, name string, f *os.File, info os.FileInfo) e
 	p := plan{head: head{status: 200, header: h, length: info.Size(), body: r.method != "HEAD", last: t.unread}}
 	p.meet(r)
 	p.narrow(r, info.Size())
-	return t.sendContent(&p, &psgi.File{File: f, Length: info.Size()}, nil)
+	return t.send(ctx, &p, &psgi.Response{File: &psgi.File{File: f, Length: info.Size()}}, nil, true)
 }
