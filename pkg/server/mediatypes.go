@@ -1,7 +1,7 @@
 package server
 
 import (
-	"path"
+	"path/filepath"
 	"strings"
 )
 
@@ -11,7 +11,7 @@ const unknownType = "application/octet-stream"
 // mediaType returns the Content-Type for a file of that name. The table is all that counts,
 // so the answer is the same on each machine. Text is taken to be in UTF-8.
 func mediaType(name string) string {
-	kind, ok := mediaTypes[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]
+	kind, ok := mediaTypes[strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))]
 	switch {
 	case !ok:
 		return unknownType

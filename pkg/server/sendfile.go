@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -119,7 +119,7 @@ func (s *sendfile) open(name, value string) (*os.File, os.FileInfo, error) {
 // byPath finds the folder of a file by the path of the file, which need not be clean: apps
 // often make theirs from where they are ("bin/../files").
 func (s *sendfile) byPath(file string) (*folder, string, bool) {
-	file = path.Clean(file)
+	file = filepath.Clean(file)
 	for _, d := range s.dirs {
 		for _, name := range d.names {
 			if rest, ok := strings.CutPrefix(file, strings.TrimSuffix(name, "/")+"/"); ok && rest != "" {
@@ -135,7 +135,7 @@ func (s *sendfile) byPath(file string) (*folder, string, bool) {
 func (s *sendfile) byURI(uri string) (*folder, string, bool) {
 	raw, _, _ := strings.Cut(uri, "?")
 	file, ok := unescape(raw)
-	if !ok || path.Clean(file) != file {
+	if !ok || filepath.Clean(file) != file {
 		return nil, "", false
 	}
 	for _, d := range s.dirs {
