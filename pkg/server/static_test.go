@@ -287,3 +287,24 @@ func TestStaticFileIsInTheAccessLog(t *testing.T) {
 	book.want(t, `"GET /static/a.txt HTTP/1.1" 200 5 "-" "-"`, `"GET /static/a.txt HTTP/1.1" 206 2 "-" "-"`,
 		`"GET /static/b.txt HTTP/1.1" 404 10 "-" "-"`)
 }
+
+func FuzzStaticPath(f *testing.F) {
+	for _, path := range escapes {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, uri string) {
+		raw, _, _ := strings.Cut(uri, "?")
+		rest, ok := unescape(raw)
+		if !ok || !strings.HasPrefix(rest, "/") {
+			return
+		}
+		hidden, shown := (&mount{StaticMount: StaticMount{Hidden: true}}).mayServe(uri, rest), new(mount).mayServe(uri, rest)
+		name := strings.Trim(rest, "/")
+		if hidden && name != "" && (!filepath.IsLocal(name) || filepath.Clean(name) != name || strings.ContainsRune(name, 0)) {
+			t.Errorf("%q is served as %q", uri, name)
+		}
+		if shown && (!hidden || strings.HasPrefix(name, ".") || strings.Contains(name, "/.")) {
+			t.Errorf("%q is served as %q, which is hidden", uri, name)
+		}
+	})
+}
