@@ -28,14 +28,14 @@ func serverOptions(cfg *config.Config) server.Options {
 		ServerSoftware:   cfg.ServerSoftware,
 		Mount:            cfg.Path,
 	}
+	if cfg.KeepaliveTimeout == 0 {
+		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
+	}
 	for _, s := range cfg.Static {
 		o.Static = append(o.Static, server.StaticMount(s))
 	}
 	for _, s := range cfg.Sendfile {
 		o.Sendfile = append(o.Sendfile, server.SendfileDir(s))
-	}
-	if cfg.KeepaliveTimeout == 0 {
-		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
 	}
 	return o
 }

@@ -11,10 +11,10 @@ import (
 type call struct {
 	id       string
 	software string
-	// received is the length of the body, once it is there.
-	received int64
 	// sendfile says that the server does as X-Sendfile and X-Accel-Redirect of the app say.
 	sendfile bool
+	// received is the length of the body, once it is there.
+	received int64
 }
 
 // environ adds the PSGI environment of a request to env (PSGI, "The Environment";
