@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -119,12 +118,15 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	}()
 	r := t.x.request()
 	at, err := locate(r, t.set.mount)
-	if len(t.set.mounts) > 0 && strings.HasPrefix(at.uri, "/") {
-		if served, err := t.serveStatic(ctx, at); served {
-			return err
+	if errors.Is(err, errNotMounted) { // files may be there nevertheless
+		if served, failure := t.serveStatic(ctx, at); served {
+			return failure
 		}
 	}
 	if err != nil {
+		return err
+	}
+	if served, err := t.serveStatic(ctx, at); served {
 		return err
 	}
 	b, err := t.set.receiver.receive(t.x, &t.buf)

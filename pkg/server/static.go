@@ -61,6 +61,9 @@ func openMounts(list []StaticMount) ([]*mount, error) {
 // serveStatic answers a request by a file, if a mount is there for it. Its body, if it has
 // one, is not read.
 func (t *task) serveStatic(ctx context.Context, at place) (served bool, err error) {
+	if len(t.set.mounts) == 0 || at.uri == "*" {
+		return false, nil
+	}
 	path := at.script + at.path
 	for _, m := range t.set.mounts {
 		_, rest, ok := cutMount(path, m.prefix)
