@@ -119,6 +119,7 @@ func (t *task) serveFrom(ctx context.Context, m *mount, at place, rest string) e
 	return t.sendStatic(ctx, m, name, f, info)
 }
 
+// unserved makes errNoFile of what a client is not to learn.
 func unserved(err error) error {
 	if errors.Is(err, errIsFolder) || errors.Is(err, errUnsendable) {
 		return errNoFile
@@ -126,9 +127,9 @@ func unserved(err error) error {
 	return err
 }
 
-// mayServe reports whether a path names something below a mount in the one way in which
-// a file has its name: no part of it is empty or begins with a dot, and none is hidden by an escaped slash.
-// What is left could not lead out of the folder, which the folder sees to itself.
+// mayServe reports whether a path names something below a mount in the one way in which a
+// file has its name: no part of it is empty, . or .., and no slash is escaped; and whether
+// it may be named at all. The folder sees to it by itself that nothing leads out of it.
 func (m *mount) mayServe(uri, rest string) bool {
 	raw, _, _ := strings.Cut(uri, "?")
 	if strings.IndexByte(rest, 0) >= 0 || strings.Contains(strings.ToLower(raw), "%2f") {
