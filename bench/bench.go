@@ -120,7 +120,7 @@ func (o *outcome) line(w *workload) string {
 
 // noteCommand keeps, and prints when it is new, how a peer is started: once for each way.
 func (b *bench) noteCommand(p *peer, at place) {
-	at.port, at.app = 5000, "app.psgi" // the port differs each time, and the app with the workload
+	at.port, at.app, at.folder = 5000, "app.psgi", "/tmp/bench" // these differ each time, and the app with the workload
 	if at.control != "" {
 		at.control = "control"
 	}

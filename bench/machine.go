@@ -13,6 +13,7 @@ import (
 // packages are those whose version says what was measured.
 var packages = []string{
 	"perl", "starlet", "starman", "uwsgi-plugin-psgi", "feersum", "twiggy", "libdancer2-perl", "libmojolicious-perl",
+	"nginx-light",
 }
 
 // machine says on what the figures were taken: text, as nothing is computed from it.

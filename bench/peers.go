@@ -20,7 +20,11 @@ type place struct {
 	reloads bool   // the server will be reloaded: see peer.reload
 	closing bool   // the load opens a connection for each request
 	control string // the control socket of thralld; empty: none
+	folder  string // where largeFile is, and a server may keep files of its own
 }
+
+// largeFile is the name of the file that is sent, where one is; apps find its path in BENCH_FILE.
+const largeFile = "1m.bin"
 
 // loading says when an app is loaded.
 type loading int
@@ -40,6 +44,7 @@ type peer struct {
 	closes  bool   // ends each connection after its answer, so the load asks for that
 	unsaid  bool   // when it ends a connection it does not announce that
 	stop    syscall.Signal
+	prepare func(p place) error // writes what the command reads; nil: nothing
 	command func(p place) []string
 	// reload begins a reload of a server, and may return before that is done; nil when there is none
 	// that answers all requests by its manual.
@@ -82,6 +87,11 @@ var peers = []*peer{
 		name: "twiggy", stop: syscall.SIGTERM, closes: true, unsaid: true,
 		about:   "1 process with an event loop; it keeps no connection",
 		command: twiggyCommand,
+	},
+	{
+		name: "nginx", stop: syscall.SIGTERM,
+		about:   "a process for each processor, which sends the file by itself, without an app",
+		prepare: configureNginx, command: nginxCommand,
 	},
 	{
 		name: "go", stop: syscall.SIGTERM,
@@ -180,6 +190,28 @@ func feersumCommand(p place) []string {
 
 func twiggyCommand(p place) []string {
 	return []string{"twiggy", "-E", "deployment", "--listen=" + p.address(), "--backlog=4096", p.app}
+}
+
+func nginxCommand(p place) []string {
+	return []string{"/usr/sbin/nginx", "-e", "stderr", "-p", p.folder, "-c", nginxConfig(p)}
+}
+
+func nginxConfig(p place) string { return fmt.Sprintf("%s/nginx-%d.conf", p.folder, p.port) }
+
+func configureNginx(p place) error {
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root; " // as the others stay
+	}
+	config := fmt.Sprintf(`daemon off; pid nginx.pid; worker_processes auto; %s
+events { worker_connections 4096; }
+http {
+	access_log off; sendfile on; default_type application/octet-stream;
+	keepalive_requests %s; keepalive_timeout %d;
+	server { listen %s; location / { root %s; rewrite ^ /%s break; } }
+}
+`, user, noLimit, p.keep, p.address(), p.folder, largeFile)
+	return os.WriteFile(nginxConfig(p), []byte(config), 0o600)
 }
 
 // goCommand is this program itself: see serveHello.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,11 @@ type server struct {
 // start starts a peer, and returns when it has answered a request. The server ends with stop, which has
 // to be called.
 func start(ctx context.Context, p *peer, at place) (*server, error) {
+	if p.prepare != nil {
+		if err := p.prepare(at); err != nil {
+			return nil, fmt.Errorf("prepare %s: %w", p.name, err)
+		}
+	}
 	argv := p.command(at)
 	log, err := os.CreateTemp("", "bench-log-")
 	if err != nil {
@@ -41,7 +47,7 @@ func start(ctx context.Context, p *peer, at place) (*server, error) {
 	s := &server{peer: p, at: at, log: log, ended: make(chan struct{})}
 	s.command = exec.Command(argv[0], argv[1:]...)
 	s.command.Stdout, s.command.Stderr = log, log
-	s.command.Env = environment(os.Environ())
+	s.command.Env = append(environment(os.Environ()), "BENCH_FILE="+filepath.Join(at.folder, largeFile))
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us; we stop it
 	s.began = time.Now()
 	if err := s.command.Start(); err != nil {

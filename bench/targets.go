@@ -36,6 +36,10 @@ var targets = []target{
 		value: within(p99, p50), atMost: true, limit: 3,
 	},
 	{
+		workload: "file-1m", text: "requests/s, as many times as nginx, which runs no app",
+		value: times("nginx"), limit: 0.8, aim: 0.95,
+	},
+	{
 		workload: "mixed", text: fmt.Sprintf("requests/s, as a part of %.0f", mixedIdeal),
 		value: func(r *result) float64 { return own(rate)(r) / mixedIdeal }, limit: 0.98, aim: 0.99,
 	},

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -78,6 +81,12 @@ var workloads = []*workload{
 		name: "get-1m", about: "1 MB that the app makes, 8 connections",
 		app: "big.psgi", peers: servers, metrics: loadOnly, seconds: half, costs: loadCost,
 		run: underLoad(shape{connections: 8}),
+	},
+	{
+		name: "file-1m", about: "a file of 1 MB, as an open handle of the app, 32 connections",
+		// Feersum 1.410 fails for a plain handle.
+		app: "file.psgi", peers: append(prefork, "nginx"), metrics: loadOnly, seconds: half, costs: loadCost,
+		run: sendingFile(shape{connections: 32}),
 	},
 	{
 		name: "mixed", about: "8 connections, 10 workers, 1 request in 100 sleeps 500 ms: at most 1,600 requests/s",
@@ -169,7 +178,7 @@ func (j *job) with(ctx context.Context, change func(*place), do func(*server) er
 	if err != nil {
 		return err
 	}
-	at := place{port: port, app: "bench/apps/" + j.workload.app, loading: j.workload.loading, workers: 10, keep: 60}
+	at := place{port: port, app: "bench/apps/" + j.workload.app, loading: j.workload.loading, workers: 10, keep: 60, folder: j.bench.folder}
 	if change != nil {
 		change(&at)
 	}
@@ -203,6 +212,18 @@ func underLoad(load shape) func(ctx context.Context, j *job) (figures, error) {
 			return err
 		})
 		return seen, err
+	}
+}
+
+// sendingFile is underLoad with the file that the servers are to send.
+func sendingFile(load shape) func(ctx context.Context, j *job) (figures, error) {
+	measure := underLoad(load)
+	return func(ctx context.Context, j *job) (figures, error) {
+		content := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+		if err := os.WriteFile(filepath.Join(j.bench.folder, largeFile), content, 0o600); err != nil {
+			return nil, fmt.Errorf("make the file to send: %w", err)
+		}
+		return measure(ctx, j)
 	}
 }
 

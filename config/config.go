@@ -221,6 +221,13 @@ type Config struct {
 	// Empty is the system's folder for temporary files.
 	SpoolDir string `toml:"spool_dir" arg:"DIR" path:"file" apply:"live" help:"folder for large bodies; empty is the system's temporary one"`
 
+	// Static holds folders whose files are served without the application.
+	Static []Static `toml:"static" apply:"live" help:"a folder whose files are served without the application"`
+
+	// Sendfile holds folders whose files the application may have sent by naming them.
+	// Without any, X-Sendfile and X-Accel-Redirect are passed on to the client.
+	Sendfile []Sendfile `toml:"sendfile" apply:"live" help:"a folder whose files the application may have sent"`
+
 	// ServerSoftware is the Server header of answers to which the application gives
 	// none. Empty adds none.
 	ServerSoftware string `toml:"server_software" arg:"TEXT" default:"thralld" apply:"live" help:"the Server header where the application sends none; empty adds none"`

@@ -36,8 +36,14 @@ var forms = map[string]form{
 
 // tableForms are those of the keys of tables, behind the name of the table and a dot.
 var tableForms = map[string]form{
-	"listener.address": listenForm,
-	"listener.mode":    socketModeForm,
+	"listener.address":     listenForm,
+	"listener.mode":        socketModeForm,
+	"static.path":          sitePathForm,
+	"static.dir":           notEmpty,
+	"static.index":         fileNameForm,
+	"static.cache_control": headerForm,
+	"sendfile.dir":         notEmpty,
+	"sendfile.prefix":      prefixForm,
 }
 
 var (

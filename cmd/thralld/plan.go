@@ -36,6 +36,12 @@ func serverOptions(cfg *config.Config) server.Options {
 	if cfg.KeepaliveTimeout == 0 {
 		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
 	}
+	for _, s := range cfg.Static {
+		o.Static = append(o.Static, server.StaticMount(s))
+	}
+	for _, s := range cfg.Sendfile {
+		o.Sendfile = append(o.Sendfile, server.SendfileDir(s))
+	}
 	return o
 }
 

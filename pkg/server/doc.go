@@ -36,6 +36,8 @@
 //   - watch: what notices that a client leaves while its request is run
 //   - refusal: an answer of the server's own; one table says which error gets
 //     which status
+//   - folder: a directory that files are sent from, and beyond which nothing leads
+//   - mount: a folder of static files, with its place on the site
 //   - cut: close a connection in such a way that the client can tell that its
 //     response is not complete
 //
@@ -51,6 +53,8 @@
 //   - Bytes that two HTTP implementations could read differently never reach the
 //     engine: the requests before them are answered, they are refused, and the
 //     connection ends.
+//   - No file is opened for a client but through a folder, or as the open handle of a
+//     worker; and nothing but a regular file is ever sent, or waited for.
 //   - A change closes no connection. A stop closes none under a request, and
 //     gives one that is still arriving a moment.
 package server

@@ -11,6 +11,8 @@ import (
 type call struct {
 	id       string
 	software string
+	// sendfile says that the server does as X-Sendfile and X-Accel-Redirect of the app say.
+	sendfile bool
 	// received is the length of the body, once it is there.
 	received int64
 	// told is what trusted proxies say; nil where there are none.
@@ -46,7 +48,7 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	if host != "" {
 		env.Set("HTTP_HOST", host)
 	}
-	setFields(env, r.header)
+	setFields(env, r.header, c.sendfile)
 	if r.length < 0 {
 		// The body came in chunks. The app sees it whole, with its length.
 		env.Set("CONTENT_LENGTH", strconv.FormatInt(c.received, 10))
@@ -98,16 +100,26 @@ func defaultPort(scheme string) string {
 
 // setFields adds the header fields. Fields of one name, which stand together, are
 // joined.
-func setFields(env *psgi.Env, header psgi.Header) {
+func setFields(env *psgi.Env, header psgi.Header, sendfile bool) {
 	var room [64]byte
 	for len(header) > 0 {
 		name := header[0].Name
 		value, n := joined(header)
 		header = header[n:]
+		if sendfile && isOfFront(name) {
+			continue
+		}
 		if key := appendKey(room[:0], name); len(key) > 0 {
 			env.SetBytes(key, value)
 		}
 	}
+}
+
+// isOfFront reports whether a field is by which a front server tells Plack::Middleware::XSendfile
+// what to answer with. If the server itself is the one to obey the answer, no client may
+// send it: a mapping of its own would lead the app to name other files.
+func isOfFront(name string) bool {
+	return equalFold(name, "x-sendfile-type") || equalFold(name, "x-accel-mapping")
 }
 
 // joined returns the value of the fields that have the first one's name, and how

@@ -220,28 +220,6 @@ func (x *http1Exchange) flush() error {
 	return err
 }
 
-func (x *http1Exchange) sendFile(f *psgi.File) (int64, error) {
-	if _, err := f.Seek(f.Offset, io.SeekStart); err != nil {
-		return 0, io.ErrUnexpectedEOF
-	}
-	if err := x.flush(); err != nil {
-		return 0, err
-	}
-	var sent int64
-	for sent < f.Length {
-		x.c.deadlines.write(x.c, x.set.Timeout)
-		n, err := io.CopyN(x.c.Conn, f.File, min(f.Length-sent, window)) // by sendfile where the socket can
-		sent += n
-		if errors.Is(err, io.EOF) {
-			return sent, io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return sent, err
-		}
-	}
-	return sent, nil
-}
-
 // complete writes the end of the response, and what of it waits.
 func (x *http1Exchange) complete() error {
 	if x.chunked {

@@ -14,6 +14,12 @@ type plan struct {
 	// dropped names what the app sent although the status does not allow it:
 	// against the contract, but no client is worse off without it.
 	dropped []string
+	// ranges says that the app lets the server answer by ranges of the body, which is
+	// a file or at hand as a whole.
+	ranges bool
+	// parts, if there are any, are all that is sent of the body, and tail comes after them.
+	parts []part
+	tail  string
 }
 
 // makePlan decides how to send resp to a request of the given method. first is
@@ -39,6 +45,9 @@ func makePlan(method string, resp *psgi.Response, first []byte) (p plan, err err
 	p.head.header = slices.DeleteFunc(resp.Header, func(f psgi.Field) bool {
 		if equalFold(f.Name, "connection") && hasToken(f.Value, "close") {
 			p.head.last = true
+		}
+		if equalFold(f.Name, "accept-ranges") && hasToken(f.Value, "bytes") {
+			p.ranges = known > 0
 		}
 		return isConnectionField(f.Name)
 	})

@@ -20,12 +20,23 @@ var (
 // respond sends what the app answered, and closes it. An error means that the
 // answer was not sent, or not whole; once t.begun, the connection must be cut.
 func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
-	defer resp.Body.Close()
 	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
 	t.set.access.answered(t, resp)
+	app := resp
+	if t.set.sendfile != nil {
+		var err error
+		if resp, err = t.set.sendfile.follow(resp); err != nil {
+			if errors.Is(err, errNoFile) {
+				t.set.Log.Warn("file that the app has named is missing", t.fields()...)
+			}
+			return err
+		}
+	}
+	defer resp.Body.Close()
 
 	unchunk(resp)
-	method := t.x.request().method
+	r := t.x.request()
+	method := r.method
 	first, ended, err := firstPiece(method, resp)
 	if err != nil {
 		return gone(ctx, err)
@@ -38,12 +49,26 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 		t.set.Log.Warn("response has what its status does not allow",
 			append(t.fields(), zap.Int("status", resp.Status), zap.Strings("dropped", p.dropped))...)
 	}
+	if resp != app {
+		p.meet(r)
+	}
+	if p.ranges {
+		p.narrow(r, p.head.length)
+	}
+	return t.send(ctx, &p, resp, first, ended)
+}
+
+// send sends a response as it is planned. Of its body, unless that is a file, the first piece
+// has been read.
+func (t *task) send(ctx context.Context, p *plan, resp *psgi.Response, first []byte, ended bool) error {
 	promised := p.head.length
 	coding := t.set.Compression.choose(t.x.request(), &p.head, resp.Stream)
 	t.begin(p.head)
 	switch {
 	case !p.head.body:
 		return nil
+	case p.parts != nil:
+		return p.sendParts(t.x, resp.File, first)
 	case coding != "":
 		return gone(ctx, t.compress(coding, promised, resp, first, ended))
 	}

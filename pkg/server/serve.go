@@ -153,10 +153,18 @@ func (t *task) attempt(ctx context.Context) (err error) {
 	}()
 	r := t.x.request()
 	at, err := locate(r, t.set.mount)
+	if errors.Is(err, errNotMounted) { // files may be there nevertheless
+		if served, failure := t.serveStatic(ctx, at); served {
+			return failure
+		}
+	}
 	if err != nil {
 		return err
 	}
 	t.set.access.located(t, at)
+	if served, err := t.serveStatic(ctx, at); served {
+		return err
+	}
 	b, err := t.set.receiver.receive(t.x, &t.buf)
 	if err != nil {
 		return err
@@ -166,7 +174,7 @@ func (t *task) attempt(ctx context.Context) (err error) {
 
 	t.req.ID, t.req.Line = t.id, requestLine(r, at.uri)
 	t.req.Body, t.req.SpoolFile = b.inline, b.file
-	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size, told: t.told})
+	environ(&t.req.Env, r, at, call{id: t.id, software: t.set.software, received: b.size, told: t.told, sendfile: t.set.sendfile != nil})
 	t.set.access.calling(t)
 	t.lent = true
 	if asksForUpgrade(r) {

@@ -44,6 +44,13 @@ type Options struct {
 	// SpoolDir is where the folder for larger bodies is made; it must exist. Empty
 	// is the system's place for temporary files.
 	SpoolDir string
+	// Static are folders whose files are served without the app. Their order does not
+	// matter.
+	Static []StaticMount
+	// Sendfile are folders out of which the app may have files sent in place of a
+	// body, by X-Sendfile and X-Accel-Redirect. If there is none these fields are
+	// passed on to the client, or whatever front server obeys them.
+	Sendfile []SendfileDir
 	// ServerSoftware is the Server field of responses whose app sends none; empty
 	// adds none.
 	ServerSoftware string

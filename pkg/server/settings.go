@@ -15,6 +15,8 @@ type settings struct {
 	mount    string
 	software string     // for the environment; never empty
 	access   *accessLog // nil: none
+	mounts   []*mount   // of static files, in the order in which they are tried
+	sendfile *sendfile  // nil: what the app says of files is not for the server
 	spool    *spool
 	receiver receiver
 	proxies  *forwarding // nil: none is trusted
@@ -45,6 +47,14 @@ func newSettings(opts Options, now *settings) (*settings, error) {
 	return next, err
 }
 
+// openFolders opens those that files are sent from.
+func (set *settings) openFolders() (err error) {
+	var sendfileErr error
+	set.mounts, err = openMounts(set.Static)
+	set.sendfile, sendfileErr = openSendfile(set.Sendfile)
+	return errors.Join(err, sendfileErr)
+}
+
 // Change is another way to serve, prepared and not yet in force. Its owner ends it
 // by Commit or by Discard; a Discard after that does nothing.
 type Change struct {
@@ -55,7 +65,7 @@ type Change struct {
 }
 
 // Prepare does all that can fail in serving by opts on these listeners, beside
-// what is running and without touching it: it makes the spool folder, and opens
+// what is running and without touching it: it makes the spool folder, opens the folders of files, and opens
 // the addresses that are not open yet; clients that connect to them wait for
 // Commit. An address of the present ones, in the same words, keeps its listener
 // with all who wait in its queue, and gets other options where that can be done while
@@ -77,7 +87,7 @@ func (s *Server) Prepare(opts Options, listeners []Listener) (*Change, error) {
 		err = opts.Opened()
 	}
 	_, spoolErr := c.next.spool.ready()
-	if err := errors.Join(err, spoolErr); err != nil {
+	if err := errors.Join(err, spoolErr, c.next.openFolders()); err != nil {
 		c.Discard()
 		return nil, err
 	}

@@ -39,7 +39,9 @@ type outcome struct {
 // counts; an error that no line knows is the server's own fault, and a 500.
 var outcomes = []outcome{
 	{errMalformed, 400, "Bad Request", 0},
+	{errNoAccess, 403, "Forbidden", 0},
 	{errNotMounted, 404, "Not Found", 0},
+	{errNoFile, 404, "Not Found", 0},
 	{errSilence, 408, "Request Timeout", 0},
 	{errBodyTooLarge, 413, "Content Too Large", 0},
 	{errTargetTooLong, 414, "URI Too Long", 0},

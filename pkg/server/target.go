@@ -16,7 +16,8 @@ type place struct {
 }
 
 // locate resolves a request's target against the mount point, which is "" or a
-// path without a slash at its end.
+// path without a slash at its end. With errNotMounted the place is what it would be
+// without a mount point.
 //
 // The path is decoded once, as bytes, and nothing of it is cleaned: repeated
 // slashes and dot segments are the app's business. A %00 is passed on too, as all
@@ -58,10 +59,12 @@ func locate(r *request, mount string) (place, error) {
 	if !isMethod(r.method) {
 		return place{}, fmt.Errorf("%w: %.40q", errMethod, r.method)
 	}
-	at.script, at.path, ok = cutMount(path, mount)
+	at.path = path
+	script, rest, ok := cutMount(path, mount)
 	if !ok {
-		return place{}, fmt.Errorf("%w: %.80q", errNotMounted, path)
+		return at, fmt.Errorf("%w: %.80q", errNotMounted, path)
 	}
+	at.script, at.path = script, rest
 	return at, nil
 }
 

@@ -180,6 +180,11 @@ sub piece {
 # hand_over gives a regular file to the Go process, which sends it while this
 # worker is free again. It declines whatever is more than bytes on a disk:
 # objects with methods of their own, tied handles, layers that translate.
+# A path method, which PSGI lets a server use, is not asked. With a handle it tells
+# nothing new: the handle is the file, also when the name has gone, and knows where
+# it has been read to. Without one only getline knows what the body is: a wrapper
+# that compresses or counts has the path of what it wraps. An app that means the file
+# says so by X-Sendfile.
 sub hand_over {
     my ($self, $status, $headers, $body) = @_;
     return 0 if reftype $body ne 'GLOB' || has_header($headers, 'transfer-encoding');    # it holds the chunks, too

@@ -207,10 +207,18 @@ subtest 'an object is handed over unless it has methods of its own' => sub {
     is($response->{flags} & FILE, FILE, 'IO::File');
     $response = answer_of(sub {
         @With::Path::ISA = 'IO::Handle';
+        no warnings 'once';
+        *With::Path::path = sub { '/etc/passwd' };
         open my $fh, '<', "$file" or die;
+        readline $fh;
         [200, [@TEXT], bless $fh, 'With::Path'];
     });
-    is($response->{flags} & FILE, FILE, 'a class that adds nothing to reading');
+    is($response->{flags} & FILE, FILE, 'a class that adds nothing to reading, as Plack::Util::set_io_path');
+    is_deeply(
+        [(unpack 'N Q> Q>', $response->{body})[1, 2]],
+        [7, $size - 7],
+        'and what counts is the handle, not its path'
+    );
     $response = answer_of(sub {
         @With::Getline::ISA = 'IO::Handle';
         no warnings 'once';
@@ -220,6 +228,17 @@ subtest 'an object is handed over unless it has methods of its own' => sub {
     });
     is($response->{flags} & FILE, 0, 'a class with a getline of its own');
     like($response->{body}, qr/\ALINE 1\n/, 'which is called');
+};
+
+subtest 'an object that has a path, but is no handle, is read' => sub {
+    no warnings 'once';
+    @Counted::ISA  = 'Body';
+    *Counted::path = sub { "$file" };
+    my $slot     = Slot->new(sub { [200, [@TEXT], Counted->new('what getline says')] });
+    my $response = $slot->call;
+    is($response->{flags} & FILE, 0,                   'it is not handed over');
+    is($response->{body},         'what getline says', 'as the file may hold something else');
+    is($slot->finish,             "closed\n",          'closed once');
 };
 
 for my $layer (':encoding(UTF-8)', ':utf8', ':crlf') {
