@@ -20,10 +20,12 @@ var (
 // respond sends what the app answered, and closes it. An error means that the
 // answer was not sent, or not whole; once t.begun, the connection must be cut.
 func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
-	defer resp.Body.Close()
 	t.worker, t.generation, t.failed = resp.Worker, resp.Generation, resp.Failed
-
+	holds := !resp.Whole // a worker, as long as not all has been taken from it
 	unchunk(resp)
+	body := resp.Body
+	defer func() { _ = body.Close() }()
+
 	method := t.x.request().method
 	first, ended, err := firstPiece(method, resp)
 	if err != nil {
@@ -45,7 +47,11 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 		return sendFile(t.x, resp.File)
 	}
 	out := copier{x: t.x, left: p.head.length, stream: resp.Stream}
-	return gone(ctx, out.run(resp.Body, first, ended))
+	if holds && !ended {
+		out.box = newOutbox(body, t.set.store)
+		body = out.box
+	}
+	return gone(ctx, out.run(body, first, ended))
 }
 
 // firstPiece reads ahead where the head may wait for it: what an app says first
@@ -72,14 +78,15 @@ func gone(ctx context.Context, err error) error {
 // copier takes a body from the app to the client.
 type copier struct {
 	x      exchange
-	left   int64 // what the head has promised and is not yet sent; negative if nothing
-	stream bool  // no piece waits for the next
+	box    *outbox // the body, unless all of it is there
+	left   int64   // what the head has promised and is not yet sent; negative if nothing
+	stream bool    // no piece waits for the next
 }
 
 func (c *copier) run(body psgi.Body, piece []byte, ended bool) error {
 	if c.stream {
-		if err := c.x.flush(); err != nil {
-			return errClientLeft
+		if err := c.deliver(nil, true); err != nil {
+			return err
 		}
 	}
 	for {
@@ -115,15 +122,26 @@ func (c *copier) send(piece []byte) error {
 		}
 		c.left -= int64(len(piece))
 	}
-	if err := c.x.write(piece); err != nil {
-		return errClientLeft
-	}
-	if c.stream || excess != nil {
-		if err := c.x.flush(); err != nil {
-			return errClientLeft
-		}
+	if err := c.deliver(piece, c.stream || excess != nil); err != nil {
+		return err
 	}
 	return excess
+}
+
+// deliver writes to the client, which may take its time.
+func (c *copier) deliver(piece []byte, now bool) error {
+	if c.box != nil {
+		c.box.begin()
+		defer c.box.end()
+	}
+	err := c.x.write(piece)
+	if err == nil && now {
+		err = c.x.flush()
+	}
+	if err != nil {
+		return errClientLeft
+	}
+	return nil
 }
 
 // sendFile sends a body that is a file.

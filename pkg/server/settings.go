@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -12,11 +13,14 @@ import (
 // pointer for new ones.
 type settings struct {
 	Options
-	mount    string
-	software string     // for the environment; never empty
-	access   *accessLog // nil: none
-	spool    *spool
-	receiver receiver
+	mount         string
+	headerTimeout time.Duration // zero is forever
+	software      string        // for the environment; never empty
+	access        *accessLog    // nil: none
+	spool         *spool
+	receiver      receiver
+	store         *store
+	most          int // connections
 }
 
 // newSettings fills in what opts leave out. The spool is that of the settings so
@@ -29,6 +33,9 @@ func newSettings(opts Options, now *settings) *settings {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
 	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog)}
+	if next.headerTimeout = opts.HeaderTimeout; next.headerTimeout <= 0 {
+		next.headerTimeout = opts.Timeout
+	}
 	if next.software == "" {
 		next.software = "thralld"
 	}
@@ -36,6 +43,11 @@ func newSettings(opts Options, now *settings) *settings {
 		next.spool = now.spool
 	} else {
 		next.spool = &spool{base: opts.SpoolDir}
+	}
+	next.store = &store{create: next.spool.unnamed, limit: opts.MaxSpool, log: opts.Log, usage: new(usage)}
+	next.most = mostConnections(opts.MaxConnections)
+	if now != nil {
+		next.store.usage = now.store.usage
 	}
 	next.receiver = receiver{create: next.spool.create, remove: next.spool.remove, limit: opts.MaxBodyBytes}
 	return next

@@ -184,6 +184,8 @@ func (s *stream) Next() ([]byte, error) {
 		}
 		select {
 		case <-s.more:
+		case <-s.gone:
+			return nil, io.ErrClosedPipe
 		case <-s.ctx.Done():
 			return nil, context.Cause(s.ctx)
 		}
