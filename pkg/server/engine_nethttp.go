@@ -203,7 +203,7 @@ func (x *httpExchange) read(p []byte) (int, error) {
 
 func (x *httpExchange) inform(status int, h psgi.Header) {
 	pace := x.c.pace
-	x.c.pace.timeout, x.c.pace.rate, x.c.pace.left = informPatience, 0, informPatience
+	x.c.pace = strictly(informPatience)
 	defer func() {
 		x.c.pace = pace
 		_ = x.c.SetWriteDeadline(time.Time{})

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -35,6 +36,11 @@ func newPace(set *settings) pace {
 		p.left = grace
 	}
 	return p
+}
+
+// strictly is a pace that no byte prolongs.
+func strictly(patience time.Duration) pace {
+	return pace{timeout: patience, rate: math.MaxInt64, left: patience, unread: -1}
 }
 
 func (p *pace) endless() bool { return p.timeout <= 0 && p.rate <= 0 }
