@@ -120,7 +120,7 @@ func (o *outbox) put(piece []byte) error {
 		}
 	}()
 	for {
-		kept, room, err := o.keep(piece, waits)
+		kept, room, err := o.keep(piece)
 		if kept || err != nil {
 			return err
 		}
@@ -137,36 +137,39 @@ func (o *outbox) put(piece []byte) error {
 }
 
 // keep keeps a piece, or returns what is closed when there may be room for it.
-func (o *outbox) keep(piece []byte, waits bool) (kept bool, room <-chan struct{}, err error) {
+func (o *outbox) keep(piece []byte) (kept bool, room <-chan struct{}, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.ended:
+	if o.ended {
 		return false, nil, errClientLeft
-	case o.read == o.written && (len(o.memory)+len(piece) <= outboxMemory || waits && len(o.memory) == 0):
-		o.memory = append(o.memory, piece...)
-	default:
-		if room := o.store.reserve(int64(len(piece))); room != nil {
+	}
+	inMemory := o.read == o.written && len(o.memory)+len(piece) <= outboxMemory
+	if !inMemory {
+		if room = o.store.reserve(int64(len(piece))); room != nil && len(o.memory)+int(o.written) > 0 {
 			return false, room, nil
 		}
-		err := o.spool(piece)
-		o.written += int64(len(piece)) // as much is reserved
-		if err != nil {
-			o.failed = fmt.Errorf("spool response: %w", err)
-			return false, nil, o.failed
-		}
+		inMemory = room != nil // there is always room for a lone piece
+	}
+	if inMemory {
+		o.memory = append(o.memory, piece...)
+	} else if err := o.spool(piece); err != nil {
+		o.failed = fmt.Errorf("spool response: %w", err)
+		return false, nil, o.failed
 	}
 	signal(o.more)
 	return true, nil, nil
 }
 
+// spool writes a piece that room is reserved for.
 func (o *outbox) spool(piece []byte) (err error) {
+	at := o.written
+	o.written += int64(len(piece))
 	if o.file == nil {
 		if o.file, err = o.store.create(); err != nil {
 			return err
 		}
 	}
-	_, err = o.file.WriteAt(piece, o.written)
+	_, err = o.file.WriteAt(piece, at)
 	return err
 }
 

@@ -199,6 +199,7 @@ func (s *stream) take() ([]byte, error) {
 		return nil, s.err
 	}
 	piece := s.pieces[0]
+	s.pieces[0] = nil // its memory may be needed while a slow client keeps the stream
 	s.pieces = s.pieces[1:]
 	wake(s.space)
 	return piece, nil
