@@ -197,7 +197,7 @@ func (c *conn) refuse(instead []byte) error {
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	c.pace = newPace(set)
 	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
-	if _, err := c.write(appendRefusal(nil, err, set.ServerSoftware)); err != nil {
+	if _, err := c.write(refusal(err, set.ServerSoftware)); err != nil {
 		return err
 	}
 	if c.CloseWrite() == nil {

@@ -84,9 +84,9 @@ func (r *roster) turnAway(c net.Conn, set *settings) {
 	if err != nil {
 		return
 	}
-	refusal := appendRefusal(nil, errCrowded, set.ServerSoftware)
+	answer := refusal(errCrowded, set.ServerSoftware)
 	_ = raw.Control(func(fd uintptr) {
-		_, _ = retry(unix.SYS_WRITE, fd, refusal) // its buffer is empty: this takes no time
+		_, _ = retry(unix.SYS_WRITE, fd, answer) // its buffer is empty: this takes no time
 		var request [readSize]byte
 		_, _ = retry(unix.SYS_READ, fd, request[:]) // what is unread at the end would destroy the answer
 	})

@@ -221,7 +221,7 @@ func (c *http1Conn) refuse() {
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
-	if _, err := c.send(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
+	if _, err := c.send(refusal(err, set.ServerSoftware)); err == nil {
 		c.linger()
 	}
 }

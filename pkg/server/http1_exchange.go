@@ -84,7 +84,7 @@ func (x *http1Exchange) read(p []byte) (int, error) {
 		}
 		began := time.Now()
 		x.c.deadlines.read(x.c, since(began, x.pace.wait()))
-		came := 0
+		var came int
 		if x.c.guard.state == inBody {
 			if n, err = x.c.receive(p[:min(uint64(len(p)), x.c.guard.left)]); n > 0 {
 				x.c.guard.step(p[:n])

@@ -182,7 +182,7 @@ func (o *outbox) Next() ([]byte, error) {
 		return o.body.Next()
 	}
 	for {
-		piece, err, more := o.next()
+		piece, more, err := o.next()
 		if more == nil {
 			return piece, err
 		}
@@ -191,23 +191,23 @@ func (o *outbox) Next() ([]byte, error) {
 }
 
 // next returns a piece, or the end, or what tells that there is one of them.
-func (o *outbox) next() (piece []byte, err error, more <-chan struct{}) { //nolint:revive // the error goes with the piece
+func (o *outbox) next() (piece []byte, more <-chan struct{}, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.failed != nil: // what has been kept is of no use without the rest
-		return nil, o.failed, nil
+		return nil, nil, o.failed
 	case len(o.memory) > 0:
 		o.memory, o.given = o.given[:0], o.memory
 		signal(o.drained)
 		return o.given, nil, nil
 	case o.read < o.written:
 		piece, err = o.unspool()
-		return piece, err, nil
+		return piece, nil, err
 	case o.err != nil:
-		return nil, o.err, nil
+		return nil, nil, o.err
 	}
-	return nil, nil, o.more
+	return nil, o.more, nil
 }
 
 // unspool reads on in the file. When all has been read the file is empty again.

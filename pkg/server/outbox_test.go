@@ -83,7 +83,8 @@ func TestSlowClientGetsAllThoughTheWorkerIsFreeAtOnce(t *testing.T) {
 func TestClientThatKeepsUpCostsNoFile(t *testing.T) {
 	var body *scripted
 	inVirtualTime(t, always(func() *psgi.Response { return stream(body) }), unchanged, func(s *site, c *client) {
-		gate, text := make(chan struct{}), ""
+		gate := make(chan struct{})
+		var text string
 		body, text = halfMegabyte()
 		body.gated(context.Background(), gate)
 		made := s.files(nil)
@@ -157,15 +158,20 @@ func TestWorkerWaitsWhenTheSpoolIsFull(t *testing.T) {
 }
 
 func TestRoomInTheSpoolIsForTheNext(t *testing.T) {
-	var next *scripted
-	answer := func() *psgi.Response { return pieces(next) }
-	inVirtualTime(t, always(answer), func(o *Options) { o.MaxSpool, o.Timeout = 500_000, 0 }, func(s *site, c *client) {
-		next, _ = halfMegabyte()
+	var first, second *scripted
+	answer := app(func(_ context.Context, req *psgi.Request) (*psgi.Response, error) {
+		if req.Line == "GET /second" {
+			return pieces(second), nil
+		}
+		return pieces(first), nil
+	})
+	inVirtualTime(t, answer, func(o *Options) { o.MaxSpool, o.Timeout = 500_000, 0 }, func(s *site, c *client) {
+		var text string
+		first, _ = halfMegabyte()
+		second, text = halfMegabyte()
 		c.send(getOne)
 		time.Sleep(time.Second)
-		second, text := halfMegabyte()
-		next = second
-		other := s.another().send(getOne)
+		other := s.another().send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
 		time.Sleep(time.Second)
 		if load := s.server.Load(); load.Holding != 1 {
 			t.Errorf("%+v", load)

@@ -104,11 +104,10 @@ func refusedBy(response []byte) error {
 	return errMalformed
 }
 
-// appendRefusal appends a whole HTTP/1.1 response for err, after which the
-// connection is closed.
-func appendRefusal(dst []byte, err error, software string) []byte {
+// refusal is a whole HTTP/1.1 response for err, after which the connection is closed.
+func refusal(err error, software string) []byte {
 	o := outcomeOf(err)
-	dst = appendStatusLine(dst, o.status, false)
+	dst := appendStatusLine(nil, o.status, false)
 	for _, f := range o.header() {
 		dst = appendField(dst, f.Name, f.Value)
 	}
