@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +72,7 @@ func TestConnectionBeyondTheLimitIsAnswered503(t *testing.T) {
 
 func TestRequestThatIsOnItsWayDoesNotMakeRoom(t *testing.T) {
 	s := serve(t, echo, atMost(1))
-	here, there := tcpPair(t)
+	here, there := unixPair(t)
 	l := link{Conn: there, leave: func() {}}
 	if _, err := here.Write([]byte("G")); err != nil {
 		t.Fatal(err)
@@ -82,22 +81,4 @@ func TestRequestThatIsOnItsWayDoesNotMakeRoom(t *testing.T) {
 	if l.giveWay() {
 		t.Error("a connection was closed with a byte of a request in it")
 	}
-}
-
-// tcpPair returns the two ends of a connection.
-func tcpPair(t *testing.T) (here, there net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if here, err = net.Dial("tcp", l.Addr().String()); err == nil {
-		there, err = l.Accept()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { here.Close(); there.Close() })
-	return here, there
 }

@@ -3,6 +3,9 @@ package server
 import (
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -48,6 +51,52 @@ func TestPatienceIsEarned(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatArrivesCountsThoughNothingCanBeWritten(t *testing.T) {
+	here, there := unixPair(t)
+	l := link{Conn: there}
+	for range 10 {
+		if _, err := there.Write(make([]byte, 4<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := pace{timeout: time.Hour, rate: 1 << 10, left: time.Minute, unread: -1}
+	if !p.again(&l, time.Second, 0, os.ErrDeadlineExceeded) || p.left != time.Minute-time.Second {
+		t.Errorf("nothing has arrived yet, and %v is left", p.left)
+	}
+	if _, err := io.ReadFull(here, make([]byte, 8<<10)); err != nil {
+		t.Fatal(err)
+	}
+	before := p.left
+	if !p.again(&l, time.Second, 0, os.ErrDeadlineExceeded) || p.left < before+7*time.Second {
+		t.Errorf("8 KiB have arrived, and %v is left of %v", p.left, before)
+	}
+	before = p.left
+	if p.again(&l, time.Second, 8<<10, nil); p.left != before-time.Second {
+		t.Errorf("the same bytes counted once more: %v is left of %v", p.left, before)
+	}
+	if p.left = 0; p.again(&l, time.Second, 0, os.ErrDeadlineExceeded) {
+		t.Error("it goes on although nothing is left")
+	}
+}
+
+// unixPair returns the two ends of a connection.
+func unixPair(t *testing.T) (here, there net.Conn) {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if here, err = net.Dial("unix", l.Addr().String()); err == nil {
+		there, err = l.Accept()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { here.Close(); there.Close() })
+	return here, there
 }
 
 func atRate(o *Options) { o.Timeout, o.MinRate = 5*time.Minute, 240 }

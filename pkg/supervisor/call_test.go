@@ -94,3 +94,24 @@ func TestResponseThatCrossesTheClientsLeavingIsClosed(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseEndsWhoWaitsForThePieceOfAStream(t *testing.T) {
+	abandoned := 0
+	s := newStream(context.Background(), nil, func() { abandoned++ })
+	ended := make(chan error, 1)
+	go func() { // ends with Close
+		_, err := s.Next()
+		ended <- err
+	}()
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-ended; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the body looks complete: %v", err)
+	}
+	if abandoned != 1 {
+		t.Errorf("abandoned %d times", abandoned)
+	}
+}
