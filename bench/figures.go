@@ -16,6 +16,9 @@ const (
 	starved      metric = "starved"       // 1 when kept connections were never answered, else 0
 	quickP95     metric = "quick_p95"     // ms, of the requests that do not sleep
 	aloneP95     metric = "alone_p95"     // ms, of the same without those that sleep
+	probeP99     metric = "probe_p99"     // ms, of a probe among slow clients
+	aloneP99     metric = "alone_p99"     // ms, of the same without them
+	slowMemory   metric = "slow_memory"   // KB for each slow client
 	idleMemory   metric = "idle_memory"   // KB for each idle connection
 	loadedOnce   metric = "loaded_once"   // MB of all processes, the app loaded before the fork
 	loadedEach   metric = "loaded_each"   // MB of all processes, the app loaded by each worker
@@ -41,6 +44,9 @@ var columns = map[metric]column{
 	starved:      {"all served", 0, false},
 	quickP95:     {"quick p95 ms", 2, false},
 	aloneP95:     {"p95 without ms", 2, false},
+	probeP99:     {"probe p99 ms", 2, false},
+	aloneP99:     {"p99 without ms", 2, false},
+	slowMemory:   {"KB/slow client", 1, false},
 	idleMemory:   {"KB/connection", 1, false},
 	loadedOnce:   {"preloaded MB", 1, false},
 	loadedEach:   {"not preloaded MB", 1, false},

@@ -95,6 +95,12 @@ var workloads = []*workload{
 		run: mixed,
 	},
 	{
+		name: "slow", about: "1 probe; 500 clients send and 500 read 1 byte a second, 10 workers",
+		app: "slow.psgi", peers: []string{"thralld", "starlet", "starman"},
+		metrics: []metric{probeP99, aloneP99, slowMemory, failures}, once: true, costs: 12 * time.Second,
+		run: slow,
+	},
+	{
 		name: "idle", about: "memory of the server for each of 10,000 idle connections",
 		app: "hello.psgi", peers: everyone, metrics: []metric{idleMemory}, once: true,
 		seconds: none, costs: 6 * time.Second, run: idle,

@@ -161,10 +161,24 @@ type Config struct {
 	// means none.
 	RequestIDHeader string `toml:"request_id_header" arg:"NAME" apply:"live" help:"send the id of each request in this response header"`
 
-	// Timeout is how long a client may stay silent during one read or write before
-	// its connection is closed; it does not limit a whole request. 0 is no limit, and
-	// lets stalled clients hold connections for ever.
+	// Timeout is how long a client may stay silent while it sends a body or is sent a
+	// response, before its connection is closed; it does not limit a whole request. 0 is
+	// no limit.
 	Timeout Duration `toml:"timeout" arg:"TIME" default:"5m" apply:"live" help:"longest silence of a client within a request; 0 is no limit"`
+
+	// HeaderTimeout is how long the head of a request may take from its first byte, and
+	// the first byte of a new connection. 0 means Timeout.
+	HeaderTimeout Duration `toml:"header_timeout" arg:"TIME" default:"30s" apply:"live" help:"how long the head of a request may take; 0: the same as timeout"`
+
+	// MinRate is how many bytes a client has to send or to read in a second, on average;
+	// one that has been faster may be slower for as long as Timeout. 0 is any number:
+	// a client that reads a byte now and then is served for ever.
+	MinRate Size `toml:"min_rate" arg:"SIZE" default:"240B" max:"1GiB" apply:"live" help:"bytes per second that a client must send or read at least; 0: any"`
+
+	// MaxConnections is how many connections there may be. For a further one the one
+	// that has been idle for the longest is closed; if none is idle it is answered 503.
+	// 0 is three quarters of the files that the daemon may have open.
+	MaxConnections int `toml:"max_connections" arg:"N" default:"0" apply:"live" help:"connections at a time; 0: three quarters of the limit of open files"`
 
 	// KeepaliveTimeout is how long an idle connection is kept for a next request.
 	// 0 closes every connection after its answer.
@@ -216,6 +230,11 @@ type Config struct {
 	// ErrRespawnInterval is the least delay before a worker that failed is replaced.
 	// With 0 only failures in a row are delayed, from 0.1 s up to 30 s.
 	ErrRespawnInterval Duration `toml:"err_respawn_interval" arg:"TIME" default:"0s" apply:"live" help:"least delay after a worker that failed; 0: only after several in a row"`
+
+	// MaxSpool is how much of responses that slow clients have not read yet may lie in
+	// SpoolDir, in bytes, beside the bodies of requests. Beyond it workers wait for
+	// their clients. 0 keeps responses off the disk.
+	MaxSpool Size `toml:"max_spool" arg:"SIZE" default:"1GiB" apply:"live" help:"disk for responses that slow clients have not read; 0: none"`
 
 	// SpoolDir is the absolute path of the folder for bodies too large for memory.
 	// Empty is the system's folder for temporary files.

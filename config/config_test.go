@@ -25,7 +25,7 @@ func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
 		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true, TCPKeepalive: seconds(15),
 		ForwardedHeaders: []string{"x-forwarded-for", "x-forwarded-proto"},
-		Timeout:          seconds(300), KeepaliveTimeout: seconds(2),
+		Timeout:          seconds(300), HeaderTimeout: seconds(30), MinRate: 240, KeepaliveTimeout: seconds(2), MaxSpool: 1 << 30,
 		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, CompressMinBytes: 1 << 10, HTTPEngine: "thralld",
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
 		ServerSoftware: "thralld", LogLevel: "info", LogFormat: "auto",

@@ -66,10 +66,12 @@ func (d *daemon) wait(ctx context.Context, r *reload, report func(control.Progre
 // Status implements control.Daemon.
 func (d *daemon) Status() control.Status {
 	now, cfg := time.Now(), d.config()
-	s := d.workers.Status()
+	s, load := d.workers.Status(), d.front.Load()
 	status := control.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, App: appName(cfg), Listeners: d.front.Addresses(),
 		Healthy: s.Healthy, Problem: s.Problem, Workers: s.Wanted, Waiting: s.Waiting, AtOnce: s.AtOnce,
+		Connections: load.Connections, MaxConnections: load.MaxConnections, Refused: load.Refused,
+		SpooledBytes: load.Spooled, Holding: load.Holding, Held: load.Held,
 		Target: s.Target, Stable: s.Stable, LastReload: d.records.get(),
 		AccessLogLost: d.access.lostLines(),
 	}

@@ -20,10 +20,14 @@ import (
 func serverOptions(cfg *config.Config) server.Options {
 	o := server.Options{
 		Timeout:          time.Duration(cfg.Timeout),
+		HeaderTimeout:    time.Duration(cfg.HeaderTimeout),
+		MinRate:          int64(cfg.MinRate),
+		MaxConnections:   cfg.MaxConnections,
 		KeepaliveTimeout: time.Duration(cfg.KeepaliveTimeout),
 		MaxKeepaliveReqs: cfg.MaxKeepaliveReqs,
 		MaxHeaderBytes:   int(cfg.MaxHeaderBytes),
 		MaxBodyBytes:     int64(cfg.MaxBodyBytes),
+		MaxSpool:         int64(cfg.MaxSpool),
 		SpoolDir:         cfg.SpoolDir,
 		ServerSoftware:   cfg.ServerSoftware,
 		TrustedProxies:   cfg.TrustedProxies,

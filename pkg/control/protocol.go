@@ -52,7 +52,13 @@ type Status struct {
 	Waiting int `json:"waiting"` // requests that no worker has yet
 	AtOnce  int `json:"at_once"` // workers that are used at a time, as more would get no more done; 0: all
 
-	AccessLogLost int64 `json:"access_log_lost"` // lines that could not be written
+	Connections    int   `json:"connections"`     // of clients
+	MaxConnections int   `json:"max_connections"` // how many there may be
+	Refused        int64 `json:"refused"`         // connections, since the start, that there was no room for
+	SpooledBytes   int64 `json:"spooled_bytes"`   // of responses that slow clients have not read yet, on disk
+	Holding        int   `json:"holding"`         // responses that hold their worker, as max_spool is reached
+	Held           int64 `json:"held"`            // such responses since the start
+	AccessLogLost  int64 `json:"access_log_lost"` // lines that could not be written
 
 	Target      int          `json:"target"` // the generation that is being rolled out, or has been
 	Stable      int          `json:"stable"` // the last one that was rolled out whole; 0: none yet

@@ -27,6 +27,7 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	if s.LastReload != nil {
 		fmt.Fprintf(&b, "last reload  %s\n", s.LastReload.text(now))
 	}
+	fmt.Fprintf(&b, "connections  %d of at most %d%s\n", s.Connections, s.MaxConnections, s.slow())
 	fmt.Fprintf(&b, "requests     %d waiting\n", s.Waiting)
 	if s.AccessLogLost > 0 {
 		fmt.Fprintf(&b, "access log   %d lines lost, as they could not be written\n", s.AccessLogLost)
@@ -51,6 +52,21 @@ func (s Status) health() string {
 		return "serving, but its workers keep failing"
 	}
 	return "healthy"
+}
+
+// slow tells what clients have cost that nobody wants to see in a healthy daemon.
+func (s Status) slow() string {
+	text := ""
+	if s.Refused > 0 {
+		text += fmt.Sprintf(", %d refused", s.Refused)
+	}
+	if s.SpooledBytes > 0 {
+		text += fmt.Sprintf(", %s spooled for slow clients", size(s.SpooledBytes))
+	}
+	if s.Held > 0 {
+		text += fmt.Sprintf("\n             %d responses hold their worker, as max_spool is reached; %d since the start", s.Holding, s.Held)
+	}
+	return text
 }
 
 func (s Status) ready() int {

@@ -13,6 +13,7 @@ func ExampleStatus_WriteText() {
 	status := Status{
 		Version: "1.0.0", PID: 4700, Started: now.Add(-76 * time.Hour),
 		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000", "/run/web.sock"},
+		Connections: 45, MaxConnections: 49152, Refused: 2, SpooledBytes: 30 << 20, Holding: 1, Held: 7,
 		Healthy: true, Workers: 3, Waiting: 2, AtOnce: 2, Target: 4, Stable: 3,
 		Generations: []Generation{
 			{Number: 3, Role: "stable", Started: now.Add(-125 * time.Minute), TemplatePID: 4701},
@@ -36,6 +37,8 @@ func ExampleStatus_WriteText() {
 	// generation   3, stable, 2h5m old, template 4701
 	// generation   4, target, 12s old, template 4810
 	// last reload  generation 4, running for 12s
+	// connections  45 of at most 49152, 2 refused, 30MiB spooled for slow clients
+	//              1 responses hold their worker, as max_spool is reached; 7 since the start
 	// requests     2 waiting
 	// workers      2 of 3 ready
 	//              at most 2 computing at a time, as the processors can run no more
@@ -56,6 +59,7 @@ func ExampleStatus_WriteText_limping() {
 	// problem      app.psgi: no worker could be forked
 	// app          app.psgi
 	// listens on   @web
+	// connections  0 of at most 0
 	// requests     0 waiting
 	// access log   12 lines lost, as they could not be written
 	// workers      0 of 10 ready
@@ -84,6 +88,7 @@ func ExampleStatus_WriteText_problem() {
 	// last reload  failed 5s ago:
 	//     load /srv/app/app.psgi:
 	//     Can't locate Shop.pm in @INC at app.psgi line 3.
+	// connections  0 of at most 0
 	// requests     0 waiting
 	// workers      0 of 10 ready
 }

@@ -105,6 +105,8 @@ type Body interface {
 	// valid until the next call. At the end of a complete body the error is
 	// io.EOF; any other error means that the rest is missing.
 	Next() ([]byte, error)
+	// Close ends the body. Of a response that is not Whole it may be called while
+	// Next waits in another goroutine, and ends that.
 	io.Closer
 }
 

@@ -46,7 +46,7 @@ type conn struct {
 	timed   bool      // headEnd is set
 	headEnd time.Time // when the head that has begun must be there; zero is never
 
-	patience time.Duration // for one write; zero is no limit
+	pace pace // of the client that is written to
 
 	running atomic.Bool // a request is with the server: writes are its response
 }
@@ -114,13 +114,13 @@ func (c *conn) await() {
 	switch {
 	case c.guard.midHead():
 		if !c.timed {
-			c.timed, c.headEnd = true, after(set.Timeout)
+			c.timed, c.headEnd = true, after(set.headerTimeout)
 		}
 		until = c.headEnd
 	case c.served.Load() > 0:
 		until = after(set.KeepaliveTimeout)
 	default:
-		until = after(set.Timeout)
+		until = after(set.headerTimeout)
 	}
 	_ = c.SetReadDeadline(until)
 }
@@ -147,18 +147,22 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) write(p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var k int
-		c.extend()
+		began := c.patiently()
 		k, err = c.Conn.Write(p[n:min(len(p), n+window)])
-		n += k
+		if n += k; c.pace.again(&c.link, time.Since(began), int64(k), err) {
+			err = nil
+		}
 	}
 	return n, err
 }
 
-// extend gives the next write all of the client's patience.
-func (c *conn) extend() {
-	if c.patience > 0 {
-		_ = c.SetWriteDeadline(time.Now().Add(c.patience))
+// patiently sets how long the client may take for the coming write, and returns the time.
+func (c *conn) patiently() (now time.Time) {
+	now = time.Now()
+	if within := c.pace.slice(&c.link); within > 0 {
+		_ = c.SetWriteDeadline(now.Add(within))
 	}
+	return now
 }
 
 // ReadFrom lets the kernel copy a file to the client where it can.
@@ -172,11 +176,15 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	for file.N > 0 && err == nil {
 		part := io.LimitedReader{R: file.R, N: min(file.N, window)}
 		var k int64
-		c.extend()
+		began := c.patiently()
 		k, err = from.ReadFrom(&part)
 		n += k
-		if file.N -= k; k == 0 {
-			break
+		file.N -= k
+		switch {
+		case c.pace.again(&c.link, time.Since(began), k, err):
+			err = nil
+		case k == 0:
+			return n, err
 		}
 	}
 	return n, err
@@ -191,9 +199,9 @@ func (c *conn) refuse(instead []byte) error {
 	set := c.settings()
 	set.Log.Debug("request refused",
 		zap.Stringer("remote", c.client()), zap.Int("status", statusOf(err)), zap.Error(err))
-	c.patience = set.Timeout
+	c.pace = newPace(set)
 	set.access.refused(c.client(), statusOf(err), len(outcomeOf(err).text()))
-	if _, err := c.write(appendRefusal(nil, err, set.ServerSoftware)); err != nil {
+	if _, err := c.write(refusal(err, set.ServerSoftware)); err != nil {
 		return err
 	}
 	if c.CloseWrite() == nil {
@@ -207,6 +215,7 @@ func (c *conn) refuse(instead []byte) error {
 // then.
 func (c *conn) answered() {
 	c.running.Store(false)
+	c.idles(time.Now())
 	if c.open.Add(-1) == 0 && !c.guard.midHead() && c.guard.err == nil {
 		c.phase.CompareAndSwap(engaged, waiting)
 	}

@@ -12,7 +12,8 @@
 // is read whole, into memory or into a spool file, so that a slow client holds
 // no worker; the environment is built; the app is called; the answer is planned
 // as a value, every breach of the PSGI contract named before its first byte is
-// sent; and the body is copied to the client as the app produces it.
+// sent; and the body is copied to the client as the app produces it, through an outbox
+// that takes the rest from the app when the client turns out to be slower.
 //
 // A proxy in front that is trusted tells whose request it is: by a PROXY header, which
 // is read before anything else (introduce), and by fields of the request (heed).
@@ -38,12 +39,16 @@
 //     which status
 //   - folder: a directory that files are sent from, and beyond which nothing leads
 //   - mount: a folder of static files, with its place on the site
+//   - outbox: what an app has made and its client has not read yet
+//   - pace: how long a client may still be waited for, which its bytes prolong
 //   - cut: close a connection in such a way that the client can tell that its
 //     response is not complete
 //
 // # Invariants
 //
 //   - The app is called only for a request whose body has arrived whole.
+//   - A worker waits for a client only when MaxSpool is reached.
+//   - No client can make a transfer last for ever by a byte now and then (MinRate).
 //   - What a client receives is framed by this package alone: an app can neither
 //     split a response nor leave a connection out of step. An answer that breaks
 //     the contract is a 500 and a log line that names the breach or, once the

@@ -19,6 +19,8 @@ import (
 type engine interface {
 	// serve accepts connections from l until it fails or is closed, and closes it.
 	serve(l net.Listener) error
+	// count returns how many connections there are, and how many were refused.
+	count() (connections int, refused int64)
 	// shutdown stops accepting and ends all connections, by force when ctx is done.
 	shutdown(ctx context.Context) error
 }
@@ -34,6 +36,11 @@ type peer interface {
 	closeHeadless()
 	// cut closes the connection at once.
 	cut()
+	// idleSince tells since when the connection has waited for a request; zero: it is
+	// not to be closed.
+	idleSince() int64
+	// giveWay closes the connection if it still waits for a request.
+	giveWay() bool
 }
 
 // roster holds the listeners and the connections of an engine, and ends them.
@@ -44,6 +51,8 @@ type roster struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	peers     map[peer]struct{}
+	refused   int64     // connections that there was no room for
+	told      time.Time // when that was logged last
 }
 
 // open notes a listener; false if it comes too late, and is closed.
@@ -155,6 +164,7 @@ type link struct {
 	served   atomic.Int32 // requests handed to the server
 	open     atomic.Int32 // requests whose head has been read and which are not yet answered
 	phase    atomic.Int32 // waiting, engaged or closed
+	quiet    atomic.Int64 // when it last began to wait, in nanoseconds since 1970; zero: it has not answered yet
 
 	introduces bool       // a proxy has yet to say whom it speaks for
 	told       *endpoints // what it said; nil: the connection is the client's own
@@ -254,9 +264,12 @@ func (l *link) end() error {
 }
 
 // after returns the time when d has passed; zero is forever.
-func after(d time.Duration) time.Time {
+func after(d time.Duration) time.Time { return since(time.Now(), d) }
+
+// since returns the time when d has passed since then; zero is forever.
+func since(then time.Time, d time.Duration) time.Time {
 	if d <= 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(d)
+	return then.Add(d)
 }

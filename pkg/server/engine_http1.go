@@ -42,7 +42,11 @@ func (e *http1) serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			e.accept(inner, introduces(l))
+			if set := e.server.settings.Load(); e.admits(set.most) {
+				e.accept(inner, introduces(l))
+			} else {
+				e.turnAway(inner, set)
+			}
 		case !passes(err):
 			_ = l.Close()
 			return err

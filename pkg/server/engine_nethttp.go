@@ -73,11 +73,17 @@ type guarded struct {
 }
 
 func (l guarded) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		set := l.engine.server.settings.Load()
+		if l.engine.admits(set.most) {
+			return l.engine.guard(c, introduces(l.Listener)), nil
+		}
+		l.engine.turnAway(c, set)
 	}
-	return l.engine.guard(c, introduces(l.Listener)), nil
 }
 
 func (e *netHTTP) guard(inner net.Conn, introduces bool) *conn {
@@ -125,8 +131,8 @@ func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.running.Store(true)
 	c.served.Add(1)
-	c.patience = set.Timeout
-	x := &httpExchange{w: w, r: r, c: c, set: set, closing: &e.closing, asked: requestOf(r, c)}
+	c.pace = newPace(set)
+	x := &httpExchange{pace: c.pace, w: w, r: r, c: c, set: set, closing: &e.closing, asked: requestOf(r, c)}
 	if e.server.serve(r.Context(), set, x) {
 		return
 	}
@@ -165,6 +171,7 @@ type httpExchange struct {
 	set     *settings
 	closing *atomic.Bool
 	asked   request
+	pace    pace // of the client with the request's body
 
 	whole   bool // the body has been read to its end
 	endless bool // only the end of the connection tells the end of the response
@@ -173,10 +180,11 @@ type httpExchange struct {
 func (x *httpExchange) request() *request { return &x.asked }
 
 func (x *httpExchange) read(p []byte) (int, error) {
-	if x.set.Timeout > 0 {
-		_ = x.c.SetReadDeadline(time.Now().Add(x.set.Timeout))
-	}
+	began := time.Now()
+	_ = x.c.SetReadDeadline(since(began, x.pace.wait()))
 	n, err := x.r.Body.Read(p)
+	waited := time.Since(began)
+	x.pace.spent(waited, int64(n))
 	switch {
 	case err == nil:
 		return n, nil
@@ -188,7 +196,7 @@ func (x *httpExchange) read(p []byte) (int, error) {
 	case x.c.guard.err != nil:
 		return n, x.c.guard.err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, errSilence
+		return n, x.pace.late(waited)
 	case x.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
 		return n, errClientLeft
 	}
@@ -196,10 +204,10 @@ func (x *httpExchange) read(p []byte) (int, error) {
 }
 
 func (x *httpExchange) inform(status int, h psgi.Header) {
-	patience := x.c.patience
-	x.c.patience = informPatience
+	pace := x.c.pace
+	x.c.pace = strictly(informPatience)
 	defer func() {
-		x.c.patience = patience
+		x.c.pace = pace
 		_ = x.c.SetWriteDeadline(time.Time{})
 	}()
 

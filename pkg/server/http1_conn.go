@@ -113,7 +113,9 @@ func (c *http1Conn) readHead() error {
 			c.phase.CompareAndSwap(engaged, waiting) // there was but an empty line behind a request
 		}
 		if !begun {
-			begun, until = c.guard.midHead(), c.patience()
+			now := time.Now()
+			c.idles(now)
+			begun, until = c.guard.midHead(), since(now, c.patience())
 		}
 		c.deadlines.read(c, until)
 		if err := c.fill(); err != nil {
@@ -125,14 +127,14 @@ func (c *http1Conn) readHead() error {
 	}
 }
 
-// patience returns until when the client may be silent now: it has one time for a head
-// that has begun, and one to begin it.
-func (c *http1Conn) patience() time.Time {
+// patience returns how long the client may be silent now: it has one time for a head
+// that has begun, and one to begin it. Zero is forever.
+func (c *http1Conn) patience() time.Duration {
 	set := c.settings()
 	if c.served.Load() > 0 && !c.guard.midHead() {
-		return after(set.KeepaliveTimeout)
+		return set.KeepaliveTimeout
 	}
-	return after(set.Timeout)
+	return set.headerTimeout
 }
 
 // headText makes one string of the parts of a head.
@@ -222,7 +224,7 @@ func (c *http1Conn) refuse() {
 		zap.Stringer("remote", c.client()), zap.Int("status", statusOf(err)), zap.Error(err))
 	set.access.refused(c.client(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
-	if _, err := c.send(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
+	if _, err := c.send(refusal(err, set.ServerSoftware)); err == nil {
 		c.linger()
 	}
 }

@@ -32,19 +32,21 @@ func (d *deadlines) arm(c *http1Conn, at time.Time) {
 }
 
 // write sets how long the coming write may take: within, or a little more; zero is
-// forever.
-func (d *deadlines) write(c *http1Conn, within time.Duration) {
-	now, slack := time.Now(), min(within/8, time.Second)
+// forever. It returns the time.
+func (d *deadlines) write(c *http1Conn, within time.Duration) (now time.Time) {
+	slack := min(within/8, time.Second)
+	now = time.Now()
 	left := d.writing.Sub(now)
 	switch {
 	case within <= 0 && d.writing.IsZero(), within > 0 && left >= within && left <= within+slack:
-		return
+		return now
 	case within <= 0:
 		d.writing = time.Time{}
 	default:
 		d.writing = now.Add(within + slack)
 	}
 	_ = c.SetWriteDeadline(d.writing)
+	return now
 }
 
 // receive reads from the client into p, or into the free part of the connection's buffer

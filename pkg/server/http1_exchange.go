@@ -24,6 +24,7 @@ type http1Exchange struct {
 	unread  bool // a part of the body is still to come
 
 	// Of the response.
+	pace    pace   // of the client, first with the body of the request
 	keep    bool   // the connection is kept after it
 	chunked bool   // its length is not known beforehand
 	endless bool   // only the end of the connection tells its end
@@ -37,6 +38,7 @@ var goOn = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 func (x *http1Exchange) start(c *http1Conn, set *settings) {
 	x.c, x.set = c, set
 	x.chunked, x.endless = false, false
+	x.pace = newPace(set)
 	switch c.guard.state {
 	case inBody:
 		x.asked.length = int64(c.guard.left)
@@ -80,19 +82,25 @@ func (x *http1Exchange) read(p []byte) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
-		x.c.deadlines.read(x.c, after(x.set.Timeout))
+		began := time.Now()
+		x.c.deadlines.read(x.c, since(began, x.pace.wait()))
+		var came int
 		if x.c.guard.state == inBody {
 			if n, err = x.c.receive(p[:min(uint64(len(p)), x.c.guard.left)]); n > 0 {
 				x.c.guard.step(p[:n])
 			}
+			came = n
 		} else {
 			err = x.c.fill()
+			came = x.c.end - x.c.pos // there was nothing before
 		}
+		waited := time.Since(began)
+		x.pace.spent(waited, int64(came))
 		switch {
 		case n > 0:
 			return n, x.ended()
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return 0, errSilence
+			return 0, x.pace.late(waited)
 		case err != nil:
 			return 0, errClientLeft
 		}
@@ -151,6 +159,7 @@ func (x *http1Exchange) begin(h head) {
 		x.chunked, x.endless = !x.old, x.old
 		x.keep = x.keep && !x.old
 	}
+	x.pace = newPace(x.set)
 	x.out = x.appendHead(x.c.outgoing(), h)
 }
 
@@ -203,21 +212,42 @@ func (x *http1Exchange) write(p []byte) error {
 			all = append(all, piece)
 		}
 	}
-	x.c.deadlines.write(x.c, x.set.Timeout)
-	_, err := all.WriteTo(x.c.Conn)
-	x.pieces = [3][]byte{}
-	x.out = x.out[:0]
-	return err
+	defer func() {
+		x.pieces = [3][]byte{}
+		x.out = x.out[:0]
+	}()
+	for {
+		began := x.patiently()
+		n, err := all.WriteTo(x.c.Conn)
+		if !x.pace.again(&x.c.link, time.Since(began), n, err) {
+			return err
+		}
+	}
+}
+
+// patiently sets how long the client may take for the coming write, and returns the time.
+func (x *http1Exchange) patiently() (now time.Time) {
+	return x.c.deadlines.write(x.c, x.pace.slice(&x.c.link))
 }
 
 func (x *http1Exchange) flush() error {
 	if len(x.out) == 0 {
 		return nil
 	}
-	x.c.deadlines.write(x.c, x.set.Timeout)
-	_, err := x.c.send(x.out)
+	rest := x.out
 	x.out = x.out[:0]
-	return err
+	for {
+		began := x.patiently()
+		n, err := x.c.send(rest)
+		waited := time.Duration(0)
+		if x.c.socket.waited {
+			waited = time.Since(began)
+		}
+		if !x.pace.again(&x.c.link, waited, int64(n), err) {
+			return err
+		}
+		rest = rest[n:]
+	}
 }
 
 // complete writes the end of the response, and what of it waits.

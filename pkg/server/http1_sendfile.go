@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ func (x *http1Exchange) sendFile(f *psgi.File) (sent int64, err error) {
 }
 
 // sendFrom sends length bytes of an open file from offset. What the socket takes at once is
-// one call; the client has all of its time for each further one.
+// one call.
 func (x *http1Exchange) sendFrom(file int, offset, length int64) (sent int64, err error) {
 	n := 0
 	try := func(fd uintptr) bool {
@@ -50,11 +51,17 @@ func (x *http1Exchange) sendFrom(file int, offset, length int64) (sent int64, er
 		}
 	}
 	for sent < length {
-		x.c.deadlines.write(x.c, x.set.Timeout)
-		waited := x.c.socket.raw.Write(try)
+		began := x.patiently()
+		late := x.c.socket.raw.Write(try)
+		if late != nil || err != nil {
+			n = 0
+		}
+		sent += int64(n)
+		again := x.pace.again(&x.c.link, time.Since(began), int64(n), late)
 		switch {
-		case waited != nil:
-			return sent, waited
+		case late != nil && again:
+		case late != nil:
+			return sent, late
 		case sent == 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)):
 			return 0, errNoSendfile
 		case err != nil:
@@ -62,7 +69,6 @@ func (x *http1Exchange) sendFrom(file int, offset, length int64) (sent int64, er
 		case n == 0:
 			return sent, io.ErrUnexpectedEOF
 		}
-		sent += int64(n)
 	}
 	return sent, nil
 }
@@ -71,14 +77,17 @@ func (x *http1Exchange) sendFrom(file int, offset, length int64) (sent int64, er
 func (x *http1Exchange) copyFile(f *psgi.File) (sent int64, err error) {
 	from := io.NewSectionReader(f.File, f.Offset, f.Length)
 	for sent < f.Length {
-		x.c.deadlines.write(x.c, x.set.Timeout)
+		began := x.patiently()
 		n, err := io.CopyN(x.c.Conn, from, min(f.Length-sent, window))
 		sent += n
-		if errors.Is(err, io.EOF) {
+		switch again := x.pace.again(&x.c.link, time.Since(began), n, err); {
+		case err == nil:
+		case errors.Is(err, io.EOF):
 			return sent, io.ErrUnexpectedEOF
-		}
-		if err != nil {
+		case !again:
 			return sent, err
+		default: // more may have been read than was sent
+			_, _ = from.Seek(sent, io.SeekStart)
 		}
 	}
 	return sent, nil

@@ -24,6 +24,7 @@ type socket struct {
 	tryRead, tryWrite func(fd uintptr) bool // methods of the connection
 	got               int                   // bytes that tryRead has read
 	unsent            []byte                // what tryWrite has to write
+	waited            bool                  // the last write had to wait, as far as is known
 	readErr, writeErr error
 }
 
@@ -74,7 +75,7 @@ func (c *http1Conn) tryReading(fd uintptr) bool {
 // has been sent.
 func (c *http1Conn) send(p []byte) (n int, err error) {
 	s := &c.socket
-	if s.raw == nil {
+	if s.waited = s.raw == nil; s.waited {
 		return c.Write(p)
 	}
 	s.unsent, s.writeErr = p, nil
@@ -92,6 +93,7 @@ func (c *http1Conn) tryWriting(fd uintptr) bool {
 	for len(s.unsent) > 0 {
 		n, errno := retry(unix.SYS_WRITE, fd, s.unsent)
 		if errno == unix.EAGAIN {
+			s.waited = true
 			return false
 		}
 		if errno != 0 {

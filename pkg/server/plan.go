@@ -14,6 +14,9 @@ type plan struct {
 	// dropped names what the app sent although the status does not allow it:
 	// against the contract, but no client is worse off without it.
 	dropped []string
+	// body is what is sent, unless that is a file; box is it if a worker makes it meanwhile.
+	body psgi.Body
+	box  *outbox
 	// ranges says that the app lets the server answer by ranges of the body, which is
 	// a file or at hand as a whole.
 	ranges bool

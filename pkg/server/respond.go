@@ -32,9 +32,11 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 			return err
 		}
 	}
-	defer resp.Body.Close()
-
+	holds := !resp.Whole // a worker, as long as not all has been taken from it
 	unchunk(resp)
+	body := resp.Body
+	defer func() { _ = body.Close() }()
+
 	r := t.x.request()
 	method := r.method
 	first, ended, err := firstPiece(method, resp)
@@ -55,6 +57,10 @@ func (t *task) respond(ctx context.Context, resp *psgi.Response) error {
 	if p.ranges {
 		p.narrow(r, p.head.length)
 	}
+	if p.body = body; holds && !ended && p.head.body && resp.File == nil && p.parts == nil {
+		p.box = newOutbox(body, t.set.store)
+		p.body, body = p.box, p.box // from now on resp may be another one's
+	}
 	return t.send(ctx, &p, resp, first, ended)
 }
 
@@ -70,25 +76,26 @@ func (t *task) send(ctx context.Context, p *plan, resp *psgi.Response, first []b
 	case p.parts != nil:
 		return p.sendParts(t.x, resp.File, first)
 	case coding != "":
-		return gone(ctx, t.compress(coding, promised, resp, first, ended))
+		return gone(ctx, t.compress(coding, p, promised, resp, first, ended))
 	}
-	return gone(ctx, sendBody(t.x, promised, resp, first, ended))
+	return gone(ctx, p.sendBody(t.x, promised, resp, first, ended))
 }
 
-// sendBody sends a body, of which the first piece has been read.
-func sendBody(x exchange, promised int64, resp *psgi.Response, first []byte, ended bool) error {
+// sendBody sends a body, of which the first piece has been read. promised is what the app
+// has said of its length.
+func (p *plan) sendBody(x exchange, promised int64, resp *psgi.Response, first []byte, ended bool) error {
 	if resp.File != nil {
 		return sendFile(x, resp.File)
 	}
-	out := copier{x: x, left: promised, stream: resp.Stream}
-	return out.run(resp.Body, first, ended)
+	out := copier{x: x, box: p.box, left: promised, stream: resp.Stream}
+	return out.run(p.body, first, ended)
 }
 
 // compress is sendBody through an encoder.
-func (t *task) compress(coding string, promised int64, resp *psgi.Response, first []byte, ended bool) error {
+func (t *task) compress(coding string, p *plan, promised int64, resp *psgi.Response, first []byte, ended bool) error {
 	x := compressing(t.x, coding)
 	defer x.release(coding)
-	if err := sendBody(x, promised, resp, first, ended); err != nil {
+	if err := p.sendBody(x, promised, resp, first, ended); err != nil {
 		return err
 	}
 	if x.end() != nil {
@@ -121,14 +128,15 @@ func gone(ctx context.Context, err error) error {
 // copier takes a body from the app to the client.
 type copier struct {
 	x      exchange
-	left   int64 // what the head has promised and is not yet sent; negative if nothing
-	stream bool  // no piece waits for the next
+	box    *outbox // the body, unless all of it is there
+	left   int64   // what the head has promised and is not yet sent; negative if nothing
+	stream bool    // no piece waits for the next
 }
 
 func (c *copier) run(body psgi.Body, piece []byte, ended bool) error {
 	if c.stream {
-		if err := c.x.flush(); err != nil {
-			return errClientLeft
+		if err := c.deliver(nil, true); err != nil {
+			return err
 		}
 	}
 	for {
@@ -164,15 +172,26 @@ func (c *copier) send(piece []byte) error {
 		}
 		c.left -= int64(len(piece))
 	}
-	if err := c.x.write(piece); err != nil {
-		return errClientLeft
-	}
-	if c.stream || excess != nil {
-		if err := c.x.flush(); err != nil {
-			return errClientLeft
-		}
+	if err := c.deliver(piece, c.stream || excess != nil); err != nil {
+		return err
 	}
 	return excess
+}
+
+// deliver writes to the client, which may take its time.
+func (c *copier) deliver(piece []byte, now bool) error {
+	if c.box != nil {
+		c.box.begin()
+		defer c.box.end()
+	}
+	err := c.x.write(piece)
+	if err == nil && now {
+		err = c.x.flush()
+	}
+	if err != nil {
+		return errClientLeft
+	}
+	return nil
 }
 
 // sendFile sends a body that is a file.

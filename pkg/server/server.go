@@ -22,11 +22,19 @@ type Options struct {
 	App psgi.App
 	// Log takes what the server has to say; nil is silence.
 	Log *zap.Logger
-	// Timeout is how long a client may be silent: from the first byte of a
-	// request's head to its last, and for each read of a body and each write of a
-	// response, not for the request as a whole. Zero is forever. Too short, and
-	// clients on bad lines fail; too long, and dead ones keep their connections.
+	// Timeout is how long a client may be silent while it sends a body or is sent a
+	// response, not how long the request may take as a whole. Zero is forever. Too
+	// short, and clients on bad lines fail; too long, and dead ones keep their
+	// connections.
 	Timeout time.Duration
+	// HeaderTimeout is how long a request's head may take, from its first byte to its
+	// last, and the first byte of a connection. Zero means Timeout.
+	HeaderTimeout time.Duration
+	// MinRate is how many bytes of a body a client has to send in a second, and how
+	// many of a response it has to read. It is an average: who has been faster may
+	// then be slower, and at the end silent, until Timeout has been used up; a
+	// transfer begins with 30 seconds of that. Zero is any.
+	MinRate int64
 	// KeepaliveTimeout is how long a connection is kept without a request on it.
 	// Zero is forever.
 	KeepaliveTimeout time.Duration
@@ -41,6 +49,14 @@ type Options struct {
 	// before it is read if its length is known. Zero is no limit: a client can
 	// then fill the disk that SpoolDir is on.
 	MaxBodyBytes int64
+	// MaxConnections is how many connections there may be. For a further one one of
+	// those is closed that have been idle for the longest; if none is, the new one is
+	// answered 503. Zero is three quarters of the files that the process may have open.
+	MaxConnections int
+	// MaxSpool bounds what slow clients are still to be sent and lies in files of
+	// SpoolDir, of all responses together, in bytes. Where it is reached workers wait
+	// for their clients. Zero: there are no such files.
+	MaxSpool int64
 	// SpoolDir is where the folder for larger bodies is made; it must exist. Empty
 	// is the system's place for temporary files.
 	SpoolDir string

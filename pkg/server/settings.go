@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -12,15 +13,18 @@ import (
 // pointer for new ones.
 type settings struct {
 	Options
-	mount    string
-	software string     // for the environment; never empty
-	access   *accessLog // nil: none
-	mounts   []*mount   // of static files, in the order in which they are tried
-	sendfile *sendfile  // nil: what the app says of files is not for the server
-	spool    *spool
-	receiver receiver
-	proxies  *forwarding // nil: none is trusted
-	warned   *seldom     // of connections that were not introduced
+	mount         string
+	headerTimeout time.Duration // zero is forever
+	software      string        // for the environment; never empty
+	access        *accessLog    // nil: none
+	mounts        []*mount      // of static files, in the order in which they are tried
+	sendfile      *sendfile     // nil: what the app says of files is not for the server
+	spool         *spool
+	receiver      receiver
+	store         *store
+	most          int         // connections
+	proxies       *forwarding // nil: none is trusted
+	warned        *seldom     // of connections that were not introduced
 }
 
 // newSettings fills in what opts leave out. The spool is that of the settings so
@@ -33,6 +37,9 @@ func newSettings(opts Options, now *settings) (*settings, error) {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
 	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog, opts.AccessFormat), warned: new(seldom)}
+	if next.headerTimeout = opts.HeaderTimeout; next.headerTimeout <= 0 {
+		next.headerTimeout = opts.Timeout
+	}
 	if next.software == "" {
 		next.software = "thralld"
 	}
@@ -40,6 +47,11 @@ func newSettings(opts Options, now *settings) (*settings, error) {
 		next.spool = now.spool
 	} else {
 		next.spool = &spool{base: opts.SpoolDir}
+	}
+	next.store = &store{create: next.spool.unnamed, limit: opts.MaxSpool, log: opts.Log, usage: new(usage)}
+	next.most = mostConnections(opts.MaxConnections)
+	if now != nil {
+		next.store.usage = now.store.usage
 	}
 	next.receiver = receiver{create: next.spool.create, remove: next.spool.remove, limit: opts.MaxBodyBytes}
 	var err error

@@ -138,9 +138,8 @@ func inVirtualTime(t *testing.T, a psgi.App, how func(*Options), test func(s *si
 	synctest.Test(t, func(t *testing.T) {
 		pipe := newPipe()
 		s := serveAt(t, pipe, a, how)
-		c := s.over(pipe.dial())
-		_ = c.SetDeadline(time.Time{})
-		test(s, c)
+		s.pipe = pipe
+		test(s, s.another())
 	})
 }
 

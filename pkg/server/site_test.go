@@ -109,6 +109,8 @@ func (s *scripted) Next() ([]byte, error) {
 		case <-s.gate:
 		case <-s.ctx.Done():
 			return nil, s.ctx.Err()
+		case <-s.ended:
+			return nil, io.ErrClosedPipe
 		}
 	}
 	if s.given < len(s.pieces) {
@@ -143,6 +145,7 @@ type site struct {
 	server *Server
 	addr   net.Addr
 	logs   *observer.ObservedLogs
+	pipe   *pipe   // what it listens on in virtual time, else nil
 	opts   Options // those that it began with
 }
 
@@ -175,7 +178,7 @@ func serveAt(t *testing.T, l net.Listener, a psgi.App, change ...func(*Options))
 func serveBy(t *testing.T, e Engine, l net.Listener, a psgi.App, change ...func(*Options)) *site {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
-	opts := Options{App: a, Log: zap.New(core), Timeout: patience, SpoolDir: t.TempDir()}
+	opts := Options{App: a, Log: zap.New(core), Timeout: patience, SpoolDir: t.TempDir(), MaxSpool: 1 << 30}
 	for _, c := range change {
 		c(&opts)
 	}
@@ -268,6 +271,14 @@ func (s *site) over(c net.Conn) *client {
 	_ = c.SetDeadline(time.Now().Add(patience))
 	s.t.Cleanup(func() { c.Close() })
 	return &client{s.t, c, bufio.NewReader(c)}
+}
+
+// another is a further client in virtual time.
+func (s *site) another() *client {
+	s.t.Helper()
+	c := s.over(s.pipe.dial())
+	_ = c.SetDeadline(time.Time{})
+	return c
 }
 
 // send writes bytes as they are.

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// spool is the folder for request bodies that are too large to travel in a frame.
-// It is private to one server, and goes when the server has another one, or with it.
+// spool is the folder for request bodies that are too large to travel in a frame, and
+// for what slow clients are still to be sent. It is private to one server, and goes when the server has another one, or with it.
 type spool struct {
 	base string // where the folder is made; "" is the system's place for temporary files
 
@@ -125,6 +125,15 @@ func (s *spool) create() (*os.File, error) {
 	}
 	s.bodies++
 	return f, nil
+}
+
+// unnamed makes a file for one body that is gone when it is closed.
+func (s *spool) unnamed() (*os.File, error) {
+	f, err := s.create()
+	if err == nil {
+		s.remove(f.Name())
+	}
+	return f, err
 }
 
 // remove removes a body's file, and with the last one a folder that is retired.

@@ -15,6 +15,7 @@ var (
 	errMalformed     = errors.New("malformed request")
 	errNotMounted    = errors.New("the path is outside of the app's mount point")
 	errSilence       = errors.New("the client was silent for too long")
+	errTooSlow       = errors.New("the client sent less than min_rate asks for")
 	errBodyTooLarge  = errors.New("the request body is too large")
 	errTargetTooLong = errors.New("the request line is too long")
 	errExpectation   = errors.New("the expectation is not known")
@@ -23,6 +24,7 @@ var (
 	errContract      = errors.New("the app broke the PSGI contract")
 	errMethod        = errors.New("the method is not supported")
 	errVersion       = errors.New("the HTTP version is not supported")
+	errCrowded       = errors.New("there are too many connections")
 	errNoRoom        = errors.New("no room for the request body")
 )
 
@@ -43,6 +45,7 @@ var outcomes = []outcome{
 	{errNotMounted, 404, "Not Found", 0},
 	{errNoFile, 404, "Not Found", 0},
 	{errSilence, 408, "Request Timeout", 0},
+	{errTooSlow, 408, "Request Timeout", 0},
 	{errBodyTooLarge, 413, "Content Too Large", 0},
 	{errTargetTooLong, 414, "URI Too Long", 0},
 	{errExpectation, 417, "Expectation Failed", 0},
@@ -57,6 +60,7 @@ var outcomes = []outcome{
 	{psgi.ErrQueueFull, 503, "Service Unavailable", 1},
 	{psgi.ErrQueueTimeout, 503, "Service Unavailable", 1},
 	{psgi.ErrStopping, 503, "Service Unavailable", 1},
+	{errCrowded, 503, "Service Unavailable", 1},
 	{errNoRoom, 503, "Service Unavailable", 5},
 	{psgi.ErrRequestTimeout, 504, "Gateway Timeout", 0},
 	{context.DeadlineExceeded, 504, "Gateway Timeout", 0},
@@ -102,11 +106,10 @@ func refusedBy(response []byte) error {
 	return errMalformed
 }
 
-// appendRefusal appends a whole HTTP/1.1 response for err, after which the
-// connection is closed.
-func appendRefusal(dst []byte, err error, software string) []byte {
+// refusal is a whole HTTP/1.1 response for err, after which the connection is closed.
+func refusal(err error, software string) []byte {
 	o := outcomeOf(err)
-	dst = appendStatusLine(dst, o.status, false)
+	dst := appendStatusLine(nil, o.status, false)
 	for _, f := range o.header() {
 		dst = appendField(dst, f.Name, f.Value)
 	}

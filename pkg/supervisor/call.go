@@ -184,6 +184,8 @@ func (s *stream) Next() ([]byte, error) {
 		}
 		select {
 		case <-s.more:
+		case <-s.gone:
+			return nil, io.ErrClosedPipe
 		case <-s.ctx.Done():
 			return nil, context.Cause(s.ctx)
 		}
@@ -197,6 +199,7 @@ func (s *stream) take() ([]byte, error) {
 		return nil, s.err
 	}
 	piece := s.pieces[0]
+	s.pieces[0] = nil // its memory may be needed while a slow client keeps the stream
 	s.pieces = s.pieces[1:]
 	wake(s.space)
 	return piece, nil
