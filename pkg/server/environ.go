@@ -27,7 +27,10 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	env.Set("SERVER_SOFTWARE", c.software)
 	env.Set("psgi.url_scheme", r.scheme)
 	env.Set("thralld.request_id", c.id)
-	setAddresses(env, r.endpoints, at.host)
+	setAddresses(env, r.endpoints, at.host, r.scheme)
+	if r.encryption != nil {
+		r.encryption.set(env)
+	}
 	if at.host != "" {
 		env.Set("HTTP_HOST", at.host)
 	}
@@ -39,13 +42,13 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 }
 
 // setAddresses says between whom the connection is.
-func setAddresses(env *psgi.Env, e *endpoints, host string) {
+func setAddresses(env *psgi.Env, e *endpoints, host, scheme string) {
 	if e.serverName != "" {
 		env.Set("SERVER_ADDR", e.serverAddr)
 		env.Set("SERVER_NAME", e.serverName)
 		env.Set("SERVER_PORT", e.serverPort)
 	} else {
-		name, port := splitHost(host)
+		name, port := splitHost(host, scheme)
 		env.Set("SERVER_NAME", name)
 		env.Set("SERVER_PORT", port)
 	}
@@ -53,8 +56,9 @@ func setAddresses(env *psgi.Env, e *endpoints, host string) {
 	env.Set("REMOTE_PORT", e.remotePort)
 }
 
-// splitHost splits a Host into name and port, neither of which is ever empty.
-func splitHost(host string) (name, port string) {
+// splitHost splits a Host into name and port, neither of which is ever empty: a port that
+// is not told is that of the scheme.
+func splitHost(host, scheme string) (name, port string) {
 	name, port = host, ""
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i+1:]
@@ -62,7 +66,11 @@ func splitHost(host string) (name, port string) {
 	if name == "" {
 		name = "localhost"
 	}
-	if port == "" {
+	switch {
+	case port != "":
+	case scheme == "https":
+		port = "443"
+	default:
 		port = "80"
 	}
 	return name, port

@@ -41,18 +41,14 @@ func (c *http1Conn) run() {
 	c.prepare()
 	defer func() {
 		if r := recover(); r != nil {
+			c.broken.Store(true)
 			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
 	for {
-		err := c.readHead()
-		switch {
-		case err == nil:
-		case c.guard.err != nil:
-			c.refuse()
+		if err := c.readHead(); err != nil {
+			c.leaveOff(err)
 			return
-		default:
-			return // the client has left, or nothing more came
 		}
 		if !c.exchange() {
 			return
@@ -62,6 +58,18 @@ func (c *http1Conn) run() {
 		if c.open.Add(-1); !c.rest() {
 			return
 		}
+	}
+}
+
+// leaveOff does what is left to do after a head could not be read: nothing, if the client
+// has left, or nothing more came.
+func (c *http1Conn) leaveOff(err error) {
+	var other *beganHTTP2
+	switch {
+	case errors.As(err, &other):
+		c.moveToHTTP2(other.early)
+	case c.guard.err != nil:
+		c.refuse()
 	}
 }
 
@@ -94,6 +102,9 @@ func (c *http1Conn) readHead() error {
 		head := c.scanHead()
 		switch {
 		case c.guard.err != nil:
+			if early := c.preface(before, head); early != nil {
+				return &beganHTTP2{early}
+			}
 			return c.guard.err
 		case !c.guard.atHead() || c.open.Load() > 0:
 			if !c.engage() {
@@ -199,11 +210,12 @@ func (c *http1Conn) exchange() bool {
 	c.engine.watches.stop(c)
 	switch {
 	case !whole:
-		if x.endless {
+		if x.endless || c.secured != nil {
 			c.reset()
 		}
 		return false
 	case x.complete() != nil:
+		c.broken.Store(true)
 		return false
 	case x.unread, !x.keep && c.hasInput():
 		c.linger()
@@ -219,7 +231,7 @@ func (c *http1Conn) refuse() {
 		zap.Stringer("remote", c.RemoteAddr()), zap.Int("status", statusOf(err)), zap.Error(err))
 	set.access.refused(c.RemoteAddr(), statusOf(err), len(outcomeOf(err).text()))
 	c.deadlines.write(c, set.Timeout)
-	if _, err := c.send(appendRefusal(nil, err, set.ServerSoftware)); err == nil {
+	if _, err := c.send(refusal(err, set.ServerSoftware)); err == nil {
 		c.linger()
 	}
 }

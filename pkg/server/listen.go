@@ -15,6 +15,10 @@ import (
 type ListenOptions struct {
 	// IPv6 allows IPv6 addresses; without it, :PORT means IPv4 only.
 	IPv6 bool
+	// TLS has connections to the address begin with the handshake of TLS, as
+	// Options.TLS says, which must not be nil then. Another value takes effect for the
+	// connections that are accepted after the Commit; the listener stays open.
+	TLS bool
 }
 
 // Reasons not to open an address that more than one place knows.

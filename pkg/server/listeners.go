@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
+
+	"go.uber.org/zap"
 
 	"github.com/thralld/thralld/pkg/internal/unixsocket"
 )
@@ -16,6 +19,7 @@ type bound struct {
 	net.Listener
 	address string
 	how     ListenOptions
+	tls     atomic.Bool // its connections speak TLS
 }
 
 // openAll divides the addresses into those of the listeners in have, and those that
@@ -39,7 +43,9 @@ func openAll(have []*bound, addresses []string, how ListenOptions) (keep, open [
 			errs = append(errs, explain(err, address, have))
 			continue
 		}
-		open = append(open, &bound{l, address, how})
+		b := &bound{Listener: l, address: address, how: how}
+		b.tls.Store(how.TLS)
+		open = append(open, b)
 	}
 	return keep, open, errors.Join(errs...)
 }
@@ -56,7 +62,7 @@ func (b *bound) lost() bool {
 // open.
 func (b *bound) suits(how ListenOptions) error {
 	host, _, tcp := splitPort(b.address)
-	if !tcp || host == handedOver || how == b.how {
+	if !tcp || host == handedOver || how.IPv6 == b.how.IPv6 {
 		return nil
 	}
 	ip, err := netip.ParseAddr(host)
@@ -82,6 +88,15 @@ func explain(err error, address string, have []*bound) error {
 		}
 	}
 	return err
+}
+
+// fields returns what a log line says about the listener.
+func (b *bound) fields() []zap.Field {
+	fields := []zap.Field{zap.String("address", b.Addr().String())}
+	if b.tls.Load() {
+		fields = append(fields, zap.Bool("tls", true))
+	}
+	return fields
 }
 
 // giveUp closes a listener on which nothing was accepted, so that everything is as

@@ -117,6 +117,9 @@ func (t *task) attempt(ctx context.Context) (err error) {
 		}
 	}()
 	r := t.x.request()
+	if r.flaw != nil {
+		return r.flaw
+	}
 	at, err := locate(r, t.set.mount)
 	if err != nil {
 		return err

@@ -54,6 +54,12 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// TLS is how connections to listeners with ListenOptions.TLS are encrypted. Nil:
+	// there is no such listener.
+	TLS *TLS
+	// H2C has connections without TLS that begin with HTTP/2, as a client does that
+	// knows beforehand (RFC 9113, 3.3), speak it. Otherwise they are refused.
+	H2C bool
 	// AccessLog gets a line for each request, in the combined format of Apache: one
 	// Write each, from any goroutine, before the connection goes on. Nil: none.
 	AccessLog io.Writer
@@ -73,7 +79,7 @@ type Server struct {
 	closed    bool
 }
 
-// Engine is the code that speaks HTTP/1 with clients.
+// Engine is the code that speaks HTTP/1 with clients. HTTP/2 is always net/http's.
 type Engine int
 
 // The engines. All answer alike; one may stand in for another that is at fault.

@@ -17,6 +17,8 @@ type settings struct {
 	access   *accessLog // nil: none
 	spool    *spool
 	receiver receiver
+
+	certificates *certificates // nil: there is no TLS
 }
 
 // newSettings fills in what opts leave out. The spool is that of the settings so
@@ -41,6 +43,23 @@ func newSettings(opts Options, now *settings) *settings {
 	return next
 }
 
+// readCertificates reads those of the options. Those of the settings so far stand in for
+// what cannot be read any more.
+func (set *settings) readCertificates(now *settings, needed bool) (err error) {
+	if set.TLS == nil {
+		if needed {
+			return errors.New("a listener speaks TLS, and there are no certificates")
+		}
+		return nil
+	}
+	var before *certificates
+	if now != nil {
+		before = now.certificates
+	}
+	set.certificates, err = newCertificates(*set.TLS, set.Log, before)
+	return err
+}
+
 // Change is another way to serve, prepared and not yet in force. Its owner ends it
 // by Commit or by Discard; a Discard after that does nothing.
 type Change struct {
@@ -48,12 +67,13 @@ type Change struct {
 	next   *settings
 	keep   []*bound // the listeners that are open already and stay
 	open   []*bound // those that are new
+	tls    bool     // whether those that stay speak TLS from now on
 	done   bool
 }
 
 // Prepare does all that can fail in serving by opts on these addresses, beside
-// what is running and without touching it: it makes the spool folder, and opens
-// the addresses that are not open yet; clients that connect to them wait for
+// what is running and without touching it: it makes the spool folder, reads the
+// certificates, and opens the addresses that are not open yet; clients that connect to them wait for
 // Commit. An address of the present ones, in the same words, keeps its listener
 // with all who wait in its queue. [Listen] has the forms of an address. The error
 // holds everything that is wrong, and then nothing is left behind.
@@ -64,8 +84,9 @@ func (s *Server) Prepare(opts Options, addresses []string, how ListenOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	c := &Change{server: s, next: newSettings(opts, now)}
+	c := &Change{server: s, next: newSettings(opts, now), tls: how.TLS}
 	c.keep, c.open, err = openAll(have, addresses, how)
+	err = errors.Join(err, c.next.readCertificates(now, how.TLS)) // root may read keys that the user of the daemon may not
 	if err == nil && opts.Opened != nil {
 		err = opts.Opened()
 	}
@@ -108,13 +129,16 @@ func (c *Change) Commit() {
 	c.done, s.changing = true, false
 	old, was := s.settings.Swap(c.next), s.listeners
 	s.listeners = append(c.keep, c.open...)
+	for _, b := range c.keep {
+		b.tls.Store(c.tls)
+	}
 	for _, b := range c.open {
 		go s.accept(b) // ends when b is closed
 	}
 	s.mu.Unlock()
 
 	for _, b := range c.open {
-		c.next.Log.Info("listening", zap.String("address", b.Addr().String()))
+		c.next.Log.Info("listening", b.fields()...)
 	}
 	for _, b := range without(was, c.keep) {
 		_ = b.Close()

@@ -18,6 +18,7 @@ var (
 	errBodyTooLarge  = errors.New("the request body is too large")
 	errTargetTooLong = errors.New("the request line is too long")
 	errExpectation   = errors.New("the expectation is not known")
+	errNotTLS        = errors.New("the client speaks HTTP without TLS")
 	errMisdirected   = errors.New("the request is for another server")
 	errHeadTooLarge  = errors.New("the request head is too large")
 	errContract      = errors.New("the app broke the PSGI contract")
@@ -39,6 +40,7 @@ type outcome struct {
 // counts; an error that no line knows is the server's own fault, and a 500.
 var outcomes = []outcome{
 	{errMalformed, 400, "Bad Request", 0},
+	{errNotTLS, 400, "Bad Request: this port speaks TLS, so the URL begins with https://", 0},
 	{errNotMounted, 404, "Not Found", 0},
 	{errSilence, 408, "Request Timeout", 0},
 	{errBodyTooLarge, 413, "Content Too Large", 0},
@@ -100,11 +102,10 @@ func refusedBy(response []byte) error {
 	return errMalformed
 }
 
-// appendRefusal appends a whole HTTP/1.1 response for err, after which the
-// connection is closed.
-func appendRefusal(dst []byte, err error, software string) []byte {
+// refusal is a whole HTTP/1.1 response for err, after which the connection is closed.
+func refusal(err error, software string) []byte {
 	o := outcomeOf(err)
-	dst = appendStatusLine(dst, o.status, false)
+	dst := appendStatusLine(nil, o.status, false)
 	for _, f := range o.header() {
 		dst = appendField(dst, f.Name, f.Value)
 	}

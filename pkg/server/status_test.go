@@ -45,7 +45,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		if o.status == 503 != (o.retry > 0) {
 			t.Errorf("%v: status %d with Retry-After %d", o.err, o.status, o.retry)
 		}
-		if got := statusOf(refusedBy(appendRefusal(nil, o.err, ""))); got != o.status {
+		if got := statusOf(refusedBy(refusal(o.err, ""))); got != o.status {
 			t.Errorf("%v: reads back as %d", o.err, got)
 		}
 	}
