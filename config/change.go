@@ -1,10 +1,8 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // Apply says what a reload does with a key whose value has changed.
@@ -54,28 +52,4 @@ func NeedRestart(changed []Key, to *Config) error {
 		return nil
 	}
 	return mistakes
-}
-
-// agree notes what is wrong between keys that are each right.
-func (l *loader) agree() {
-	c := l.cfg
-	for _, rule := range []struct {
-		broken      bool
-		key, beside string
-	}{
-		{c.MinWorkers > c.Workers, "min_workers", "workers"},
-		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
-	} {
-		if rule.broken {
-			m := Mistake{
-				Origin: c.Origin(rule.key), Key: rule.key,
-				Problem: fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
-					c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)),
-			}
-			if strings.HasPrefix(m.Origin, "--") { // which names the key
-				m.Key = ""
-			}
-			l.mistakes = append(l.mistakes, m)
-		}
-	}
 }

@@ -24,7 +24,7 @@ func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 		App: "app.psgi", Env: "deployment", DefaultMiddleware: true, Path: "/", Perl: "perl",
 		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true,
 		Timeout: seconds(300), KeepaliveTimeout: seconds(2),
-		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, HTTPEngine: "thralld",
+		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, HTTPEngine: "thralld", SSLMinVersion: "1.2", HTTP2: true,
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
 		ServerSoftware: "thralld", LogLevel: "info", LogFormat: "auto",
 	}
@@ -55,19 +55,6 @@ func TestFlagAndKeyAreTheSameWords(t *testing.T) {
 		}
 		if k.Help == "" || (k.Arg == "") != k.Switch() {
 			t.Errorf("%s: help %q, argument %q: --help cannot show it", k.Name, k.Help, k.Arg)
-		}
-	}
-	for _, l := range Later() {
-		once(l.Short)
-	}
-}
-
-func TestEachLaterKeyIsRefusedByName(t *testing.T) {
-	for _, l := range Later() {
-		for _, name := range append([]string{l.Name}, l.Aliases...) {
-			file := write(t, name+" = 1\n")
-			refused(t, file+":1: "+name+": "+l.Reason()+"\n--flag: "+l.Reason(), file,
-				Setting{Key: name, Value: "1", Origin: "--flag"})
 		}
 	}
 }

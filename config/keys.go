@@ -23,6 +23,7 @@ type Key struct {
 	zero     string // why 0 is refused, for a key whose least value is above 0
 	endless  string // a word that means 0, which is no limit, or ""
 	split    string // what stands between the items of a list in an option, or ""
+	lone     bool   // one text may stand for a list of it
 	path     string // how relative paths in it are made absolute, see resolve
 	typ      reflect.Type
 	field    int
@@ -66,6 +67,7 @@ var keys = sync.OnceValue(func() []Key {
 			zero:    f.Tag.Get("zero"),
 			endless: f.Tag.Get("endless"),
 			split:   f.Tag.Get("split"),
+			lone:    f.Tag.Get("lone") != "",
 			path:    f.Tag.Get("path"),
 			Apply:   Apply(f.Tag.Get("apply")),
 			typ:     f.Type,
@@ -83,8 +85,8 @@ func words(tag string) []string {
 	return strings.Split(tag, "|")
 }
 
-// Value returns the value of a key: a string, bool, int, [Duration], [Size] or
-// []string. A name that is no key has the value nil.
+// Value returns the value of a key: a string, bool, int, [Duration], [Size],
+// [VerifyMode] or []string. A name that is no key has the value nil.
 func (c *Config) Value(key string) any {
 	k, ok := find(key)
 	if !ok {
@@ -112,15 +114,12 @@ func find(name string) (Key, bool) {
 	return Key{}, false
 }
 
-// Names returns every name that thrall.toml or the command line knows: keys,
-// their aliases, and those of [Later].
+// Names returns every name that thrall.toml or the command line knows: keys and
+// their aliases.
 func Names() []string {
 	var names []string
 	for _, k := range Keys() {
 		names = append(append(names, k.Name), k.Aliases...)
-	}
-	for _, l := range Later() {
-		names = append(append(names, l.Name), l.Aliases...)
 	}
 	return names
 }

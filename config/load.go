@@ -11,7 +11,7 @@ import (
 // A Setting is the value of a key as text, from the command line or the
 // environment.
 type Setting struct {
-	Key    string // a name of [Names]: a key, an alias, or a key of a later version
+	Key    string // a name of [Names]: a key or an alias
 	Value  string // a list takes one Setting for each item
 	Origin string // as a person would look for it: "--workers", "PLACK_ENV"
 
@@ -226,9 +226,6 @@ func (k Key) refuse(value any) string {
 
 // unknown says why a name is not a key.
 func unknown(name string) string {
-	if l, ok := findLater(name); ok {
-		return l.Reason()
-	}
 	return "unknown key" + didYouMean(name, Names())
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,9 +28,37 @@ func serverOptions(cfg *config.Config) server.Options {
 		SpoolDir:         cfg.SpoolDir,
 		ServerSoftware:   cfg.ServerSoftware,
 		Mount:            cfg.Path,
+		TLS:              tlsOptions(cfg),
+		H2C:              cfg.H2C,
 	}
 	if cfg.KeepaliveTimeout == 0 {
 		o.MaxKeepaliveReqs = 1 // the key's zero is no keeping at all
+	}
+	return o
+}
+
+// tlsOptions is how listeners that speak TLS do so: nil without ssl, so that files which
+// nobody needs are not read.
+func tlsOptions(cfg *config.Config) *server.TLS {
+	if !cfg.SSL {
+		return nil
+	}
+	o := &server.TLS{
+		ChainFile: cfg.SSLCAFile, ClientCAFile: cfg.SSLClientCAFile,
+		MinVersion: tls.VersionTLS12, HTTP2: cfg.HTTP2,
+	}
+	for i, cert := range cfg.SSLCertFile { // the configuration has checked that each has its key
+		o.Pairs = append(o.Pairs, server.KeyPair{CertFile: cert, KeyFile: cfg.SSLKeyFile[i]})
+	}
+	if cfg.SSLMinVersion == "1.3" {
+		o.MinVersion = tls.VersionTLS13
+	}
+	switch cfg.SSLVerifyMode {
+	case config.VerifyPeer:
+		o.Verify = server.VerifyGiven
+	case config.VerifyRequired:
+		o.Verify = server.VerifyRequired
+	case config.VerifyNone:
 	}
 	return o
 }

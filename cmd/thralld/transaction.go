@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -47,6 +48,7 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 	// Nothing below can fail.
 	front.Commit()
 	d.inForce(next)
+	d.expiry.remind(d.log, d.front.Certificates(), time.Now())
 	if candidate != nil {
 		return candidate.Commit(supervisorSettings(next)), nil
 	}
@@ -65,7 +67,7 @@ func (d *daemon) changes(next *config.Config) []config.Key {
 func (d *daemon) prepareFront(cfg *config.Config, addresses []string) (*server.Change, error) {
 	options := serverOptions(cfg)
 	options.App, options.Log, options.AccessLog, options.Opened = d.app, d.log, d.access, d.settle
-	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6})
+	return d.front.Prepare(options, addresses, server.ListenOptions{IPv6: cfg.IPv6, TLS: cfg.SSL})
 }
 
 // prepareApp makes a generation if one is needed, with a kind word for who is in
