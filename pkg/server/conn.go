@@ -166,6 +166,9 @@ func (c *conn) write(p []byte) (n int, err error) {
 		k, err = c.Conn.Write(p[n:min(len(p), n+window)])
 		n += k
 	}
+	if err != nil {
+		c.broken.Store(true)
+	}
 	return n, err
 }
 

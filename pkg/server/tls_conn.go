@@ -95,8 +95,12 @@ func arrive(r *roster, s *Server, inner net.Conn, set *settings) *arrival {
 	return a
 }
 
-// closeWaiting lets the client go on: it has only just connected.
-func (a *arrival) closeWaiting() {}
+// closeWaiting lets the client go on if it has only just connected.
+func (a *arrival) closeWaiting() {
+	if !a.isFresh() {
+		a.cut()
+	}
+}
 
 // shakeHands makes the handshake. If it fails the connection is closed.
 func (a *arrival) shakeHands() error {

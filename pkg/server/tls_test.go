@@ -197,6 +197,32 @@ func TestBrokenAnswerEndsWithoutFarewell(t *testing.T) {
 	}
 }
 
+func TestClientThatReadsNothingUnderTLSIsLeftInTime(t *testing.T) {
+	const timeout = time.Second
+	for name, answer := range map[string]func() *psgi.Response{
+		"small": func() *psgi.Response { return whole(200, "small") },
+		"large": func() *psgi.Response { return whole(200, strings.Repeat("x", 1<<20)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pipe := newPipe()
+				s := serveTLSAt(t, pipe, always(answer), func(o *Options) { o.Timeout = timeout })
+				c := tls.Client(pipe.dial(), s.trusting())
+				if err := c.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(c, getOne)
+				begun := time.Now()
+				s.eventually("the connection's end", func() bool { return len(s.connections()) == 0 })
+				if waited := time.Since(begun); waited > timeout+time.Second {
+					t.Errorf("it took %v", waited)
+				}
+				c.NetConn().Close()
+			})
+		})
+	}
+}
+
 func TestStopUnderTLSAnswersWhatRuns(t *testing.T) {
 	running, proceed := make(chan struct{}), make(chan struct{})
 	s := serveTLS(t, app(func(_ context.Context, req *psgi.Request) (*psgi.Response, error) {
