@@ -54,7 +54,7 @@ var workloads = []*workload{
 	hello(256, false, servers, nil),
 	hello(1000, false, keepers, nil),
 	hello(32, true, append(closers, "twiggy"), nil),
-	hello(256, true, closers, nil),
+	hello(256, true, servers, nil),
 	hello(1000, true, closers, nil),
 	{
 		name: "dancer2", about: "a page of Dancer2 with a template, 32 connections",

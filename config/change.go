@@ -1,10 +1,8 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // Apply says what a reload does with a key whose value has changed.
@@ -62,56 +60,4 @@ func (k Key) changedTo(c *Config) string {
 		return "to change the tables [[" + k.Name + "]]"
 	}
 	return "to change it to " + got(c.Value(k.Name))
-}
-
-// agree notes what is wrong between keys that are each right.
-func (l *loader) agree() {
-	c := l.cfg
-	for _, rule := range []struct {
-		broken      bool
-		key, beside string
-	}{
-		{c.MinWorkers > c.Workers, "min_workers", "workers"},
-		{c.MaxReqsPerChild > 0 && c.MinReqsPerChild > c.MaxReqsPerChild, "min_reqs_per_child", "max_reqs_per_child"},
-	} {
-		if rule.broken {
-			l.disagree(rule.key, fmt.Sprintf("got %v, want at most %v, which is %s (%s)",
-				c.Value(rule.key), c.Value(rule.beside), rule.beside, c.Origin(rule.beside)))
-		}
-	}
-	l.proxies()
-	l.agreeOnListeners()
-}
-
-// proxies notes what is wrong between the keys about proxies.
-func (l *loader) proxies() {
-	c := l.cfg
-	if len(c.TrustedProxies) == 0 {
-		const needs = "needs trusted_proxies, which say whose connections are not closed"
-		if c.ProxyProtocol {
-			l.disagree("proxy_protocol", needs)
-		}
-		for i, listener := range c.Listeners() {
-			if origin, key := c.ListenerOrigin(i, "proxy_protocol"); listener.ProxyProtocol && !c.ProxyProtocol {
-				l.mistakes = append(l.mistakes, Mistake{Origin: origin, Key: key, Problem: needs})
-			}
-		}
-	}
-	if len(c.ForwardedHeaders) > 1 && slices.Contains(c.ForwardedHeaders, "forwarded") {
-		l.disagree("forwarded_headers", `has "forwarded" beside others; name what your proxy sets, as clients could send it the other`)
-	}
-}
-
-// disagree notes a mistake in a key that is right by itself.
-func (l *loader) disagree(key, problem string) {
-	l.mistakes = append(l.mistakes, l.cfg.mistaken(key, problem))
-}
-
-// mistaken is the mistake of a key whose value is right by itself.
-func (c *Config) mistaken(key, problem string) Mistake {
-	m := Mistake{Origin: c.Origin(key), Key: key, Problem: problem}
-	if strings.HasPrefix(m.Origin, "--") { // which names the key
-		m.Key = ""
-	}
-	return m
 }

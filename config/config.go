@@ -207,6 +207,40 @@ type Config struct {
 	// CompressMinBytes is the length from which a response is compressed. 0 is any.
 	CompressMinBytes Size `toml:"compress_min_bytes" arg:"SIZE" default:"1KiB" apply:"live" help:"compress responses of this length or more"`
 
+	// SSL has the listeners of Listen, Socket, Host and Port speak TLS, with the
+	// certificates below. Without it they speak plain HTTP.
+	SSL bool `toml:"ssl" default:"false" apply:"live" help:"speak TLS"`
+
+	// SSLKeyFile lists the absolute paths of the private keys of SSLCertFile, in the
+	// same order. They are in PEM form, without a passphrase.
+	SSLKeyFile []string `toml:"ssl_key_file" arg:"FILE" path:"file" lone:"true" apply:"live" help:"the key of the certificate, in PEM (repeatable, in pairs)"`
+
+	// SSLCertFile lists the absolute paths of the server's certificates in PEM form,
+	// each with the intermediate ones behind it. The client's choice of a name (SNI)
+	// decides between them; the first one is for clients that name none of them.
+	SSLCertFile []string `toml:"ssl_cert_file" arg:"FILE" path:"file" lone:"true" apply:"live" help:"the certificate, and its chain, in PEM (repeatable: one for each name)"`
+
+	// SSLCAFile is the absolute path of certificates of authorities, in PEM form: those
+	// that the chain of a certificate lacks are sent with it. Empty means none.
+	SSLCAFile string `toml:"ssl_ca_file" arg:"FILE" path:"file" apply:"live" help:"certificates of authorities, to complete the chain that is sent"`
+
+	// SSLClientCAFile is the absolute path of the authorities, in PEM form, that the
+	// certificates of clients are checked against. SSLVerifyMode needs it.
+	SSLClientCAFile string `toml:"ssl_client_ca_file" arg:"FILE" path:"file" apply:"live" help:"the authorities that vouch for the certificates of clients"`
+
+	// SSLVerifyMode says whether clients are asked for a certificate. With
+	// [VerifyRequired] a client without a good one is not served.
+	SSLVerifyMode VerifyMode `toml:"ssl_verify_mode" arg:"MODE" default:"0" apply:"live" help:"certificates of clients: 0 none, 1 checked when sent, 3 required"`
+
+	// SSLMinVersion is the oldest version of TLS that is spoken.
+	SSLMinVersion string `toml:"ssl_min_version" arg:"VERSION" default:"1.2" oneof:"1.2|1.3" apply:"live" help:"the oldest version of TLS: 1.2 or 1.3"`
+
+	// HTTP2 lets clients choose HTTP/2 in the handshake of TLS.
+	HTTP2 bool `toml:"http2" default:"true" apply:"live" help:"offer HTTP/2 to clients that speak TLS"`
+
+	// H2C takes HTTP/2 without TLS from clients that begin with it, as proxies do.
+	H2C bool `toml:"h2c" default:"false" apply:"live" help:"take HTTP/2 without TLS, too, from clients that begin with it"`
+
 	// HTTPEngine is the code that speaks HTTP/1: thralld's own, or the slower one of
 	// Go's net/http, for a release in which the own one turns out to be at fault.
 	HTTPEngine string `toml:"http_engine" arg:"ENGINE" default:"thralld" oneof:"thralld|net/http" apply:"restart" help:"what speaks HTTP/1: thralld or, as a fallback, net/http"`

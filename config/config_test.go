@@ -26,7 +26,7 @@ func TestDefaultsAreThoseOfTheManual(t *testing.T) {
 		Workers: 10, Threads: 1, MaxReqsPerChild: 1000, Probation: seconds(2), MainThreadDelay: seconds(0.1), Port: 5000, IPv6: true, TCPKeepalive: seconds(15),
 		ForwardedHeaders: []string{"x-forwarded-for", "x-forwarded-proto"},
 		Timeout:          seconds(300), HeaderTimeout: seconds(30), MinRate: 240, KeepaliveTimeout: seconds(2), MaxSpool: 1 << 30,
-		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, CompressMinBytes: 1 << 10, HTTPEngine: "thralld",
+		MaxHeaderBytes: 64 << 10, MaxBodyBytes: 1 << 30, CompressMinBytes: 1 << 10, HTTPEngine: "thralld", SSLMinVersion: "1.2", HTTP2: true,
 		MaxQueue: 1000, QueueTimeout: seconds(30), StartTimeout: seconds(60), StopTimeout: seconds(30),
 		ServerSoftware: "thralld", LogLevel: "info", LogFormat: "auto",
 		AccessLogFormat: "combined",
@@ -60,9 +60,6 @@ func TestFlagAndKeyAreTheSameWords(t *testing.T) {
 			t.Errorf("%s: help %q, argument %q: --help cannot show it", k.Name, k.Help, k.Arg)
 		}
 	}
-	for _, l := range Later() {
-		once(l.Short)
-	}
 }
 
 // The keys of tables have what is made of their tags, too, and nothing that only an
@@ -76,16 +73,6 @@ func TestKeysOfTablesAreNoOptions(t *testing.T) {
 		}
 		if slices.Contains(Names(), table.Name) {
 			t.Errorf("%s is an option", table.Name)
-		}
-	}
-}
-
-func TestEachLaterKeyIsRefusedByName(t *testing.T) {
-	for _, l := range Later() {
-		for _, name := range append([]string{l.Name}, l.Aliases...) {
-			file := write(t, name+" = 1\n")
-			refused(t, file+":1: "+name+": "+l.Reason()+"\n--flag: "+l.Reason(), file,
-				Setting{Key: name, Value: "1", Origin: "--flag"})
 		}
 	}
 }

@@ -28,6 +28,7 @@ type Key struct {
 	split    string // what stands between the items of a list in an option, or ""
 	required bool   // a table without it is a mistake
 	table    string // the key whose tables it stands in, or "" for one of the whole file
+	lone     bool   // one text may stand for a list of it
 	path     string // how relative paths in it are made absolute, see resolve
 	typ      reflect.Type
 	field    int
@@ -87,6 +88,7 @@ func keysOf(structure reflect.Type, table string) []Key {
 			zero:     f.Tag.Get("zero"),
 			endless:  f.Tag.Get("endless"),
 			split:    f.Tag.Get("split"),
+			lone:     f.Tag.Get("lone") != "",
 			required: f.Tag.Get("required") != "",
 			table:    table,
 			path:     f.Tag.Get("path"),
@@ -135,13 +137,9 @@ func findIn(keys []Key, name string) (Key, bool) {
 }
 
 // Names returns every name that the command line and the whole of thrall.toml know:
-// keys, their aliases, and those of [Later].
+// keys and their aliases.
 func Names() []string {
-	names := namesOf(Keys())
-	for _, l := range Later() {
-		names = append(append(names, l.Name), l.Aliases...)
-	}
-	return names
+	return namesOf(Keys())
 }
 
 func namesOf(keys []Key) (names []string) {

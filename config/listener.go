@@ -38,6 +38,9 @@ type Listener struct {
 	// the connection. 0 never asks.
 	TCPKeepalive Duration `toml:"tcp_keepalive" arg:"TIME" default:"15s" max:"9h" help:"silence after which TCP asks for the client's machine"`
 
+	// SSL has clients speak TLS, with the certificates of the whole file.
+	SSL bool `toml:"ssl" default:"false" help:"speak TLS"`
+
 	// ProxyProtocol has every connection begin with a header of the PROXY protocol, from
 	// one of [Config.TrustedProxies]. Others are closed.
 	ProxyProtocol bool `toml:"proxy_protocol" default:"false" help:"connections begin with a PROXY header of a trusted proxy"`
@@ -126,6 +129,7 @@ func (l *Listener) judge() map[string]string {
 var topLevel = map[string]string{
 	"mode": "socket_mode", "owner": "socket_owner", "group": "socket_group",
 	"backlog": "backlog", "reuse_port": "reuse_port", "tcp_keepalive": "tcp_keepalive", "proxy_protocol": "proxy_protocol",
+	"ssl": "ssl",
 }
 
 // Listeners returns everything to listen on, at least one: Listen and Listener if they
@@ -138,7 +142,7 @@ func (c *Config) Listeners() []Listener {
 	for _, address := range c.addresses() {
 		l := Listener{
 			Address: address, Mode: c.SocketMode, Owner: c.SocketOwner, Group: c.SocketGroup,
-			Backlog: c.Backlog, ReusePort: c.ReusePort, TCPKeepalive: c.TCPKeepalive, ProxyProtocol: c.ProxyProtocol, IPv6: true,
+			Backlog: c.Backlog, ReusePort: c.ReusePort, TCPKeepalive: c.TCPKeepalive, ProxyProtocol: c.ProxyProtocol, SSL: c.SSL, IPv6: true,
 		}
 		var defaults Listener
 		defaults.table().setDefaults()
@@ -153,6 +157,11 @@ func (c *Config) Listeners() []Listener {
 		list[i].IPv6 = list[i].IPv6 && c.IPv6
 	}
 	return list
+}
+
+// SpeaksTLS reports whether a listener does.
+func (c *Config) SpeaksTLS() bool {
+	return slices.ContainsFunc(c.Listeners(), func(l Listener) bool { return l.SSL })
 }
 
 // addresses are those to listen on that are in no table.

@@ -10,7 +10,7 @@ import (
 // A Setting is the value of a key as text, from the command line or the
 // environment.
 type Setting struct {
-	Key    string // a name of [Names]: a key, an alias, or a key of a later version
+	Key    string // a name of [Names]: a key or an alias
 	Value  string // a list takes one Setting for each item
 	Origin string // as a person would look for it: "--workers", "PLACK_ENV"
 
@@ -205,9 +205,6 @@ func (k Key) refuse(value any) string {
 
 // unknown says why a name is not a key of the whole file.
 func unknown(name string) string {
-	if l, ok := findLater(name); ok {
-		return l.Reason()
-	}
 	for _, table := range Tables() {
 		if table.Name == name {
 			return "is a table: write [[" + name + "]] on a line of its own, and its keys below"

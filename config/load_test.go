@@ -141,11 +141,11 @@ func TestMistakesOfFileAndCommandLineComeTogether(t *testing.T) {
 --port: got "http", want a whole number from 0 to 65535
 --quiet: got "maybe", want true or false
 --timeout: got "-1", want a time such as "1m30s" or a number of seconds, 0 or more
---ssl-key-file: TLS is not in this version of thralld; remove it`, file,
+--ssl-verify-mode: got "2", want 0 (none), 1 (checked when sent) or 3 (required), or SSL_VERIFY_NONE, SSL_VERIFY_PEER or SSL_VERIFY_PEER|SSL_VERIFY_FAIL_IF_NO_PEER_CERT`, file,
 		Setting{Key: "port", Value: "http", Origin: "--port"},
 		Setting{Key: "quiet", Value: "maybe", Origin: "--quiet"},
 		Setting{Key: "timeout", Value: "-1", Origin: "--timeout"},
-		Setting{Key: "ssl_key_file", Value: "key.pem", Origin: "--ssl-key-file"})
+		Setting{Key: "ssl_verify_mode", Value: "2", Origin: "--ssl-verify-mode"})
 }
 
 func TestSocketPathLongerThanTheKernelTakesIsRefused(t *testing.T) {

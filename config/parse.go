@@ -12,6 +12,9 @@ import (
 // strict: a number in quotes is text, and 1 is not true.
 func (k Key) fromTOML(raw any) (value any, ok bool) {
 	if k.Repeatable() {
+		if text, ok := raw.(string); ok && k.lone {
+			return []string{text}, true
+		}
 		return fromArray(raw)
 	}
 	switch v := raw.(type) {
@@ -33,7 +36,7 @@ func (k Key) fromTOML(raw any) (value any, ok bool) {
 			return 0, true
 		}
 		switch k.typ {
-		case reflect.TypeFor[string](), reflect.TypeFor[Duration](), reflect.TypeFor[Size]():
+		case reflect.TypeFor[string](), reflect.TypeFor[Duration](), reflect.TypeFor[Size](), reflect.TypeFor[VerifyMode]():
 			return k.fromText(v)
 		}
 	}
@@ -49,6 +52,8 @@ func (k Key) fromNumber(n int64) (value any, ok bool) {
 		return d, err == nil
 	case reflect.TypeFor[Size]():
 		return Size(n), n >= 0
+	case reflect.TypeFor[VerifyMode]():
+		return k.fromText(strconv.FormatInt(n, 10))
 	}
 	return nil, false
 }
@@ -88,6 +93,8 @@ func (k Key) fromText(text string) (value any, ok bool) {
 		value, err = ParseDuration(text)
 	case reflect.TypeFor[Size]():
 		value, err = ParseSize(text)
+	case reflect.TypeFor[VerifyMode]():
+		value, err = ParseVerifyMode(text)
 	}
 	return value, err == nil
 }
@@ -149,7 +156,12 @@ func (k Key) want() string {
 		return `a time such as "1m30s" or a number of seconds` + k.bounds()
 	case reflect.TypeFor[Size]():
 		return `a size such as "64KiB" or a number of bytes` + k.bounds()
+	case reflect.TypeFor[VerifyMode]():
+		return "0 (none), 1 (checked when sent) or 3 (required), or SSL_VERIFY_NONE, SSL_VERIFY_PEER or SSL_VERIFY_PEER|SSL_VERIFY_FAIL_IF_NO_PEER_CERT"
 	case reflect.TypeFor[[]string]():
+		if k.lone {
+			return "text in quotes, or a list of such texts"
+		}
 		return `a list of texts such as ["one", "two"]`
 	}
 	if last := len(k.oneOf) - 1; last > 0 {

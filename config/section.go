@@ -115,9 +115,6 @@ func (s *section) unknown(name string) string {
 	if _, ok := find(name); ok {
 		return "is no key of [[" + s.kind.Name + "]] but of the whole file; write it above all tables"
 	}
-	if l, ok := findLater(name); ok {
-		return l.Reason()
-	}
 	return "unknown key of [[" + s.kind.Name + "]]" + didYouMean(name, namesOf(s.keys))
 }
 

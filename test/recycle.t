@@ -135,7 +135,7 @@ for my $none (qw(inf 0)) {
 }
 
 subtest 'a quiet worker is replaced at its age' => sub {
-    my $site   = site(qw(--workers=2 --max-lifetime=0.5));
+    my $site   = site(qw(--workers=2 --max-lifetime=0.5 --max-reqs-per-child=0));
     my @before = $site->pids;
     my $gate   = Gate->new($site->daemon);
     my $client = $site->ask('/', $gate->field);

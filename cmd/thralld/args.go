@@ -15,8 +15,8 @@ type option struct {
 	needs bool   // must have a value; the others are switches
 }
 
-// options lists every option there is: one for each key and each key of a later
-// version, their aliases, and thralld's own.
+// options lists every option there is: one for each key and its aliases, and
+// thralld's own.
 func options() []option {
 	list := []option{
 		{name: "config", short: "c", needs: true},
@@ -29,12 +29,6 @@ func options() []option {
 		list = append(list, option{key: k.Name, name: k.Flag(), short: k.Short, needs: !k.Switch()})
 		for _, alias := range k.Aliases {
 			list = append(list, option{key: k.Name, name: config.FlagOf(alias), needs: !k.Switch()})
-		}
-	}
-	for _, l := range config.Later() {
-		list = append(list, option{key: l.Name, name: config.FlagOf(l.Name), short: l.Short, needs: !l.Switch})
-		for _, alias := range l.Aliases {
-			list = append(list, option{key: l.Name, name: config.FlagOf(alias), needs: !l.Switch})
 		}
 	}
 	return list

@@ -22,10 +22,7 @@ func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 		return err
 	}
 	who.setEnviron()
-	if err := settleAs(cfg, who, log); err != nil {
-		return err
-	}
-	if err := tryApp(ctx, in, cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))); err != nil {
+	if err := tryApp(ctx, in, cfg, who, log); err != nil {
 		return err
 	}
 	name := in.file
@@ -36,15 +33,18 @@ func check(ctx context.Context, in *invocation, cfg *config.Config) error {
 }
 
 // tryApp boots one worker and ends it: whether the app loads is then known. It opens
-// no listener, as a daemon may have those of the configuration.
-func tryApp(ctx context.Context, in *invocation, cfg *config.Config, log *zap.Logger) error {
-	d, err := newDaemon(in, cfg, log, newAppLogger(cfg, in.std, in.level), func() {})
+// no listener, as a daemon may have those of the configuration; what a start does before
+// it becomes another user, as to read the keys of certificates, is done before here, too.
+func tryApp(ctx context.Context, in *invocation, cfg *config.Config, who *identity, log *zap.Logger) error {
+	d, err := newDaemon(in, cfg, log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel)), newAppLogger(cfg, in.std, in.level), func() {})
 	if err != nil {
 		return err
 	}
+	d.settle = func() error { return settleAs(cfg, who, log) }
 	front, err := d.prepareFront(cfg, nil)
 	if err == nil {
 		defer front.Discard()
+		new(reminder).remind(log, front.Certificates(), time.Now())
 		candidate, failed := d.prepareApp(ctx, cfg, true, 1)
 		if err = failed; err == nil {
 			candidate.Drop()

@@ -75,6 +75,11 @@ func (d *daemon) Status() control.Status {
 		Target: s.Target, Stable: s.Stable, LastReload: d.records.get(),
 		AccessLogLost: d.access.lostLines(),
 	}
+	for _, c := range d.front.Certificates() {
+		status.Certificates = append(status.Certificates, control.Certificate{
+			Names: c.Names, File: c.File, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		})
+	}
 	for _, g := range s.Generations {
 		status.Generations = append(status.Generations, control.Generation{
 			Number: g.Number, Role: g.Role, Started: g.Born, TemplatePID: g.Template,

@@ -29,6 +29,7 @@ type daemon struct {
 	settle  func() error       // gives up what only opening listeners needs, once; nil: it is done
 	records records
 	wishes  *wishes
+	expiry  reminder
 
 	inEffect atomic.Pointer[config.Config] // nil before the first apply
 

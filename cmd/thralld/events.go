@@ -95,6 +95,7 @@ func (d *daemon) run(ctx context.Context) error {
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	reloads.Go(func() { d.fulfil(ctx) })
+	reloads.Go(func() { d.watchExpiry(ctx) })
 	for {
 		select {
 		case <-ctx.Done():

@@ -27,6 +27,7 @@ func listeners(cfg *config.Config, here accounts) ([]server.Listener, error) {
 			KeepAlive: time.Duration(l.TCPKeepalive),
 
 			ProxyProtocol: l.ProxyProtocol,
+			TLS:           l.SSL,
 			Access:        server.Access{Mode: fs.FileMode(mode)},
 		}}
 		var ok bool

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,8 @@ func serverOptions(cfg *config.Config) server.Options {
 		RequestIDHeader:  cfg.RequestIDHeader,
 		Mount:            cfg.Path,
 		Compression:      server.Compression{Codings: cfg.Compress, Types: cfg.CompressTypes, MinBytes: int64(cfg.CompressMinBytes)},
+		TLS:              tlsOptions(cfg),
+		H2C:              cfg.H2C,
 	}
 	o.AccessFormat, _ = server.ParseAccessFormat(cfg.AccessLogFormat) // load has told its mistakes
 	if cfg.KeepaliveTimeout == 0 {
@@ -45,6 +48,32 @@ func serverOptions(cfg *config.Config) server.Options {
 	}
 	for _, s := range cfg.Sendfile {
 		o.Sendfile = append(o.Sendfile, server.SendfileDir(s))
+	}
+	return o
+}
+
+// tlsOptions is how listeners that speak TLS do so: nil without ssl, so that files which
+// nobody needs are not read.
+func tlsOptions(cfg *config.Config) *server.TLS {
+	if !cfg.SpeaksTLS() {
+		return nil
+	}
+	o := &server.TLS{
+		ChainFile: cfg.SSLCAFile, ClientCAFile: cfg.SSLClientCAFile,
+		MinVersion: tls.VersionTLS12, HTTP2: cfg.HTTP2,
+	}
+	for i, cert := range cfg.SSLCertFile { // the configuration has checked that each has its key
+		o.Pairs = append(o.Pairs, server.KeyPair{CertFile: cert, KeyFile: cfg.SSLKeyFile[i]})
+	}
+	if cfg.SSLMinVersion == "1.3" {
+		o.MinVersion = tls.VersionTLS13
+	}
+	switch cfg.SSLVerifyMode {
+	case config.VerifyPeer:
+		o.Verify = server.VerifyGiven
+	case config.VerifyRequired:
+		o.Verify = server.VerifyRequired
+	case config.VerifyNone:
 	}
 	return o
 }

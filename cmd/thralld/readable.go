@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/thralld/thralld/config"
@@ -38,6 +39,21 @@ func checkReadable(cfg *config.Config, id *identity, perl string) error {
 			"user = \"root\" and allow_root = true"))
 	}
 	return errors.Join(errs...)
+}
+
+// warnOfKeys says so when the user that the daemon has become cannot read again what it
+// has read as root: a renewed certificate would go unnoticed.
+func warnOfKeys(cfg *config.Config, id *identity, log *zap.Logger) {
+	if !cfg.SpeaksTLS() || !id.switches {
+		return
+	}
+	for _, file := range slices.Concat(cfg.SSLKeyFile, cfg.SSLCertFile, []string{cfg.SSLCAFile, cfg.SSLClientCAFile}) {
+		if obstacle := obstacleTo(file, unix.R_OK); file != "" && obstacle != "" {
+			log.Warn("certificate or key cannot be read again by this user: when it is renewed, restart",
+				zap.String("file", file), zap.String("user", id.name), zap.String("obstacle", obstacle),
+				zap.String("hint", "let one of the user's groups read it"))
+		}
+	}
 }
 
 // toRead lists what perl reads for sure: the app, and the folders of modules. One of

@@ -35,6 +35,7 @@ func settleAs(cfg *config.Config, who *identity, log *zap.Logger) error {
 	default:
 		log.Info("became another user", zap.String("user", who.name), zap.Int("uid", who.uid), zap.Ints("groups", who.groups))
 	}
+	warnOfKeys(cfg, who, log)
 	return checkReadable(cfg, who, perl)
 }
 

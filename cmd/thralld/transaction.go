@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -47,6 +48,7 @@ func (d *daemon) apply(ctx context.Context, next *config.Config, asked wish) (*s
 	// Nothing below can fail.
 	front.Commit()
 	d.inForce(next)
+	d.expiry.remind(d.log, d.front.Certificates(), time.Now())
 	if candidate != nil {
 		return candidate.Commit(supervisorSettings(next)), nil
 	}

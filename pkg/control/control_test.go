@@ -232,9 +232,10 @@ func TestStatusArrivesWhole(t *testing.T) {
 	s.status = Status{
 		Version: "1.0.0", PID: 12, Started: now, App: "app.psgi", Listeners: []string{"@web"}, Healthy: true, Problem: "-",
 		Workers: 2, Waiting: 3, Target: 5, Stable: 4,
-		Generations: []Generation{{4, "stable", now, 13}},
-		WorkerList:  []Worker{{1, 4, 14, "busy", 1.5, 7, 1 << 40, []Doing{{"id", "GET /<a>", 0.25}}}},
-		LastReload:  &Reload{5, now, now, "done", "-"},
+		Certificates: []Certificate{{[]string{"a.test"}, "/etc/a.pem", now, now}},
+		Generations:  []Generation{{4, "stable", now, 13}},
+		WorkerList:   []Worker{{1, 4, 14, "busy", 1.5, 7, 1 << 40, []Doing{{"id", "GET /<a>", 0.25}}}},
+		LastReload:   &Reload{5, now, now, "done", "-"},
 	}
 	got, err := s.dial().Status(t.Context())
 	if err != nil {

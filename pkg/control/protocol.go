@@ -45,6 +45,8 @@ type Status struct {
 	App       string    `json:"app"`
 	Listeners []string  `json:"listeners"`
 
+	Certificates []Certificate `json:"certificates"` // those that clients are shown
+
 	Healthy bool   `json:"healthy"` // a worker takes requests
 	Problem string `json:"problem"` // why its workers fail again and again, or ""
 
@@ -65,6 +67,14 @@ type Status struct {
 	Generations []Generation `json:"generations"`
 	WorkerList  []Worker     `json:"worker_list"`
 	LastReload  *Reload      `json:"last_reload"` // nil: none yet
+}
+
+// Certificate is one of a Status.
+type Certificate struct {
+	Names     []string  `json:"names"`
+	File      string    `json:"file"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
 }
 
 // Generation is one of a Status.
@@ -108,6 +118,9 @@ type Reload struct {
 func (s Status) whole() Status {
 	if s.Listeners == nil {
 		s.Listeners = []string{}
+	}
+	if s.Certificates == nil {
+		s.Certificates = []Certificate{}
 	}
 	if s.Generations == nil {
 		s.Generations = []Generation{}

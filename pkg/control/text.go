@@ -21,6 +21,9 @@ func (s Status) WriteText(w io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(&b, "app          %s\n", s.App)
 	fmt.Fprintf(&b, "listens on   %s\n", strings.Join(s.Listeners, ", "))
+	for _, c := range s.Certificates {
+		fmt.Fprintf(&b, "certificate  %s\n", c.text(now))
+	}
 	for _, g := range s.Generations {
 		fmt.Fprintf(&b, "generation   %s\n", g.text(now))
 	}
@@ -98,6 +101,19 @@ func (s Status) writeWorkers(w io.Writer) {
 		fmt.Fprintln(table)
 	}
 	_ = table.Flush() // a buffer takes it
+}
+
+func (c Certificate) text(now time.Time) string {
+	text := printable(strings.Join(c.Names, ", "))
+	switch {
+	case now.After(c.NotAfter):
+		text += ", expired " + age(now.Sub(c.NotAfter)) + " ago"
+	case now.Before(c.NotBefore):
+		text += ", becomes valid in " + age(c.NotBefore.Sub(now))
+	default:
+		text += ", expires in " + age(c.NotAfter.Sub(now))
+	}
+	return text + " (" + printable(c.File) + ")"
 }
 
 func (g Generation) text(now time.Time) string {

@@ -14,6 +14,11 @@ func ExampleStatus_WriteText() {
 		Version: "1.0.0", PID: 4700, Started: now.Add(-76 * time.Hour),
 		App: "/srv/app/app.psgi", Listeners: []string{"0.0.0.0:5000", "/run/web.sock"},
 		Connections: 45, MaxConnections: 49152, Refused: 2, SpooledBytes: 30 << 20, Holding: 1, Held: 7,
+		Certificates: []Certificate{
+			{Names: []string{"example.org", "*.example.org"}, File: "/etc/tls/org.pem", NotBefore: now.Add(-time.Hour), NotAfter: now.Add(49 * time.Hour)},
+			{Names: []string{"old.test"}, File: "/etc/tls/old.pem", NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)},
+			{Names: []string{"new.test"}, File: "/etc/tls/new.pem", NotBefore: now.Add(time.Hour), NotAfter: now.Add(2 * time.Hour)},
+		},
 		Healthy: true, Workers: 3, Waiting: 2, AtOnce: 2, Target: 4, Stable: 3,
 		Generations: []Generation{
 			{Number: 3, Role: "stable", Started: now.Add(-125 * time.Minute), TemplatePID: 4701},
@@ -34,6 +39,9 @@ func ExampleStatus_WriteText() {
 	// thralld 1.0.0, process 4700, up 3d4h, healthy
 	// app          /srv/app/app.psgi
 	// listens on   0.0.0.0:5000, /run/web.sock
+	// certificate  example.org, *.example.org, expires in 2d1h (/etc/tls/org.pem)
+	// certificate  old.test, expired 1h0m ago (/etc/tls/old.pem)
+	// certificate  new.test, becomes valid in 1h0m (/etc/tls/new.pem)
 	// generation   3, stable, 2h5m old, template 4701
 	// generation   4, target, 12s old, template 4810
 	// last reload  generation 4, running for 12s

@@ -193,7 +193,7 @@ func (v *visit) server() (name, port string) {
 	case v.r.serverName != "":
 		return v.r.serverName, v.r.serverPort
 	}
-	return splitHost(v.host())
+	return splitHost(v.host(), v.scheme())
 }
 
 // appendCount appends a number, or a dash for zero.

@@ -37,10 +37,13 @@ const (
 // request runs cannot fail that request because of the next one.
 type conn struct {
 	link
-	endpoints *endpoints   // nil before the first request
-	closing   *atomic.Bool // the engine's
+	endpoints  *endpoints // nil before the first request
+	scheme     string
+	encryption *encryption
+	closing    *atomic.Bool // the engine's
 
 	// These are touched only by Read, which net/http never calls twice at once.
+	early   []byte // has been read already
 	guard   guard
 	poison  string    // what is left of the bytes to be refused
 	timed   bool      // headEnd is set
@@ -59,10 +62,13 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	for c.guard.err == nil {
 		c.await()
-		if c.closing.Load() && c.idle() && !c.isFresh() && !c.hasInput() {
-			return 0, io.EOF
+		if c.closing.Load() && c.idle() && len(c.early) == 0 && !c.isFresh() && !c.hasInput() {
+			if c.secured == nil {
+				return 0, io.EOF
+			}
+			_ = c.SetReadDeadline(longAgo) // for what TLS has taken from the kernel
 		}
-		n, err := c.Conn.Read(p)
+		n, err := c.fetch(p)
 		if c.guard.atHead() {
 			c.guard.limit = c.settings().MaxHeaderBytes
 		}
@@ -77,6 +83,9 @@ func (c *conn) Read(p []byte) (int, error) {
 			c.poison = c.guard.poison()
 		case err != nil && n == 0:
 			if c.closing.Load() && c.idle() && errors.Is(err, os.ErrDeadlineExceeded) {
+				if c.secured != nil && !c.isFresh() && !c.hasInput() {
+					return 0, io.EOF // and TLS has nothing, either
+				}
 				continue // woken by closeWaiting
 			}
 			if !c.silent(err) {
@@ -99,6 +108,16 @@ func (c *conn) Read(p []byte) (int, error) {
 	n := copy(p, c.poison)
 	c.poison = c.poison[n:]
 	return n, nil
+}
+
+// fetch reads what the client has sent.
+func (c *conn) fetch(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
 }
 
 // await gives the coming read the time that a client has to begin a request, or to
@@ -152,6 +171,9 @@ func (c *conn) write(p []byte) (n int, err error) {
 		if n += k; c.pace.again(&c.link, time.Since(began), int64(k), err) {
 			err = nil
 		}
+	}
+	if err != nil {
+		c.broken.Store(true)
 	}
 	return n, err
 }

@@ -110,6 +110,7 @@ func (l *link) giveWay() bool {
 	if l.hasInput() || !l.phase.CompareAndSwap(waiting, closed) {
 		return false
 	}
-	_ = l.end()
+	l.leave()
+	_ = l.bare().Close() // without a farewell, which may take long
 	return true
 }

@@ -3,7 +3,8 @@
 //
 // # A request's journey
 //
-// A listener accepts a connection and wraps it in a guard, which follows the
+// A listener accepts a connection. If it speaks TLS the handshake comes first, and tells
+// whether the client speaks HTTP/2, which is net/http's business. Else a guard follows the
 // framing of what the client sends byte by byte and lets through only what every
 // HTTP implementation reads in the same way. An engine, our own or net/http, reads a
 // request from it and hands over an exchange: what the client asked, its body still
@@ -33,6 +34,8 @@
 //   - introduction: a header of the PROXY protocol, which tells of a connection; hidden
 //     is a client whom it does not name
 //   - told: what trusted proxies say of a request; all others are not believed
+//   - arrival: a connection before the end of its handshake
+//   - farewell: TLS's close_notify, by which an end is told from a cut
 //   - roster: an engine's listeners and connections, and how they end
 //   - watch: what notices that a client leaves while its request is run
 //   - refusal: an answer of the server's own; one table says which error gets

@@ -47,6 +47,7 @@ type peer interface {
 type roster struct {
 	goroutines sync.WaitGroup // one for each listener and each connection
 	closing    atomic.Bool    // set under mu
+	stopping   chan struct{}  // closed when closing is set
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -110,10 +111,12 @@ func (r *roster) eachPeer(f func(peer)) {
 }
 
 // shutdown closes the listeners and the connections that carry no request, gives a head
-// that has begun to arrive or is certain to come a moment, and waits for the rest. When ctx is done it
-// calls cut, which has to end what is left, and returns the error of ctx.
-func (r *roster) shutdown(ctx context.Context, cut func()) error {
+// that has begun to arrive or is certain to come a moment, and waits for the rest. announce
+// tells those clients that can be told at any time. When ctx is done it calls cut, which
+// has to end what is left, and returns the error of ctx.
+func (r *roster) shutdown(ctx context.Context, announce, cut func()) error {
 	r.stopAccepting()
+	announce()
 	r.eachPeer(peer.closeWaiting)
 	ended := make(chan struct{})
 	go func() { // ends when all connections have
@@ -141,7 +144,9 @@ func (r *roster) shutdown(ctx context.Context, cut func()) error {
 func (r *roster) stopAccepting() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closing.Store(true)
+	if !r.closing.Swap(true) {
+		close(r.stopping)
+	}
 	for l := range r.listeners {
 		_ = l.Close()
 	}
@@ -158,6 +163,7 @@ const (
 // far it may be closed.
 type link struct {
 	net.Conn
+	secured  *secured         // Conn, if it is under TLS; nil if not
 	settings func() *settings // those in force
 	leave    func()           // called once, when it is closed
 	accepted time.Time
@@ -166,8 +172,9 @@ type link struct {
 	phase    atomic.Int32 // waiting, engaged or closed
 	quiet    atomic.Int64 // when it last began to wait, in nanoseconds since 1970; zero: it has not answered yet
 
-	introduces bool       // a proxy has yet to say whom it speaks for
-	told       *endpoints // what it said; nil: the connection is the client's own
+	broken     atomic.Bool // what was sent last is not whole, and must not look so
+	introduces bool        // a proxy has yet to say whom it speaks for
+	told       *endpoints  // what it said; nil: the connection is the client's own
 }
 
 // ends says between whom the connection is.
@@ -184,6 +191,14 @@ func (l *link) client() net.Addr {
 		return l.told.remote
 	}
 	return l.RemoteAddr()
+}
+
+// bare returns the connection that is under TLS, or else the connection itself.
+func (l *link) bare() net.Conn {
+	if l.secured != nil {
+		return l.secured.wire.Conn
+	}
+	return l.Conn
 }
 
 // engage notes that a request has begun. It returns false if the connection was
@@ -210,15 +225,25 @@ func (l *link) isFresh() bool {
 
 func (l *link) closeHeadless() {
 	if l.open.Load() == 0 {
-		_ = l.Close()
+		l.cut()
 	}
 }
 
-func (l *link) cut() { _ = l.Close() }
+// cut closes the connection at once, without a farewell that a client could hold up.
+func (l *link) cut() {
+	if l.phase.Swap(closed) != closed {
+		l.leave()
+	}
+	_ = l.bare().Close()
+}
 
-// hasInput reports whether the kernel has bytes of the client's.
+// hasInput reports whether the kernel has bytes of the client's, or TLS has a part of a
+// record.
 func (l *link) hasInput() (has bool) {
-	socket, ok := l.Conn.(syscall.Conn)
+	if l.secured != nil && l.secured.wire.midRecord() {
+		return true
+	}
+	socket, ok := l.bare().(syscall.Conn)
 	if !ok {
 		return false
 	}
@@ -236,7 +261,12 @@ func (l *link) hasInput() (has bool) {
 
 // CloseWrite tells the client that nothing more follows, and still reads.
 func (l *link) CloseWrite() error {
-	if half, ok := l.Conn.(interface{ CloseWrite() error }); ok {
+	if l.secured != nil {
+		if err := l.secured.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	if half, ok := l.bare().(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
@@ -245,22 +275,25 @@ func (l *link) CloseWrite() error {
 // reset makes the coming Close tell the client that something is missing, where
 // the end of the connection alone would look like the end of the response.
 func (l *link) reset() {
-	if tcp, ok := l.Conn.(*net.TCPConn); ok {
+	l.broken.Store(true)
+	if tcp, ok := l.bare().(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
 }
 
-// Close closes the connection; a second call does nothing.
+// Close closes the connection; a second call does nothing. Under TLS it says farewell
+// first (close_notify), unless the response is broken: without one a client can tell that
+// it has not been sent everything (RFC 8446, 6.1). This may take a few seconds with a
+// client that reads nothing.
 func (l *link) Close() error {
 	if l.phase.Swap(closed) == closed {
 		return nil
 	}
-	return l.end()
-}
-
-func (l *link) end() error {
+	if l.secured != nil && !l.broken.Load() {
+		_ = l.secured.CloseWrite()
+	}
 	l.leave()
-	return l.Conn.Close()
+	return l.bare().Close()
 }
 
 // after returns the time when d has passed; zero is forever.

@@ -2,11 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net"
-	"time"
-
-	"go.uber.org/zap"
 )
 
 // http1 is the server's own engine for HTTP/1: a goroutine for each connection, which
@@ -16,78 +12,68 @@ type http1 struct {
 	roster
 
 	server  *Server
+	http2   *http2
 	base    context.Context // of all connections
 	cut     context.CancelFunc
 	watches watches
-
-	accepting context.Context // ends when the server begins to stop
-	stop      context.CancelFunc
 }
 
 func newHTTP1(s *Server) *http1 {
-	e := &http1{server: s}
+	e := &http1{server: s, roster: roster{stopping: make(chan struct{})}}
 	e.base, e.cut = context.WithCancel(context.Background())
-	e.accepting, e.stop = context.WithCancel(e.base)
+	e.http2 = newHTTP2(s, &e.roster)
 	return e
 }
 
-func (e *http1) serve(l net.Listener) error {
-	if !e.open(l) {
-		return nil
-	}
-	defer e.close(l)
-	var pause time.Duration
-	for {
-		inner, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			if set := e.server.settings.Load(); e.admits(set.most) {
-				e.accept(inner, introduces(l))
-			} else {
-				e.turnAway(inner, set)
-			}
-		case !passes(err):
-			_ = l.Close()
-			return err
-		default:
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			e.server.settings.Load().Log.Warn("connection not accepted: trying again",
-				zap.Stringer("address", l.Addr()), zap.Error(err), zap.Duration("after", pause))
-			select { // nothing announces that descriptors are there again
-			case <-time.After(pause):
-			case <-e.accepting.Done():
-			}
-		}
-	}
-}
-
-// passes reports whether a failure to accept is one of a moment: a client that left at
-// once, or no descriptors or memory.
-func passes(err error) bool {
-	var failure net.Error
-	return !errors.Is(err, net.ErrClosed) && errors.As(err, &failure) && failure.Temporary() //nolint:staticcheck // what it says of other errors does not matter for these
-}
+func (e *http1) serve(l net.Listener) error { return e.acceptAll(l, e.server, e.accept) }
 
 // accept starts to serve a connection.
-func (e *http1) accept(inner net.Conn, introduces bool) {
+func (e *http1) accept(in incoming, set *settings) {
+	e.goroutines.Add(1)
+	if in.secure {
+		go e.welcome(arrive(&e.roster, e.server, in, set)) // ends with the connection
+		return
+	}
+	c := e.newConn(in)
+	go e.run(c) // ends with the connection
+}
+
+// newConn makes a connection that has yet to be run.
+func (e *http1) newConn(in incoming) *http1Conn {
 	c := &http1Conn{
-		link:   link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now(), introduces: introduces},
+		link:   in.link(e.server),
 		engine: e,
 	}
-	c.x.asked.scheme = "http"
+	c.x.asked.scheme, c.x.asked.encryption = in.secured.tell()
 	c.leave = func() { e.leave(c) }
-	e.goroutines.Add(1)
 	e.enter(c)
-	go func() { // ends with the connection
-		defer e.goroutines.Done()
-		c.run()
-	}()
+	return c
+}
+
+// welcome makes the handshake of TLS, in which the client chooses the version of HTTP.
+func (e *http1) welcome(a *arrival) {
+	if !a.introduced() || a.shakeHands() != nil {
+		e.goroutines.Done()
+		return
+	}
+	if in := a.done(); in.secured.choseHTTP2() {
+		e.http2.take(in)
+		a.handOver()
+		e.goroutines.Done()
+	} else {
+		c := e.newConn(in)
+		a.handOver()
+		e.run(c)
+	}
+}
+
+func (e *http1) run(c *http1Conn) {
+	defer e.goroutines.Done()
+	c.run()
 }
 
 func (e *http1) shutdown(ctx context.Context) error {
-	e.stop()
-	return e.roster.shutdown(ctx, func() {
+	return e.roster.shutdown(ctx, e.http2.announce, func() {
 		e.cut()
 		e.eachPeer(peer.cut)
 	})

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,11 @@ type netHTTP struct {
 	roster
 
 	server *Server
-	http   *http.Server
+	http   *http.Server // of HTTP/1
+	http2  *http2
+	feed   *handoff      // what http serves
+	ended  chan struct{} // closed when it does so no more; nil: it has not begun
+	begun  sync.Once
 	base   context.Context // of all requests
 	cut    context.CancelFunc
 }
@@ -34,7 +39,8 @@ type netHTTP struct {
 type connKey struct{}
 
 func newNetHTTP(s *Server) *netHTTP {
-	e := &netHTTP{server: s}
+	e := &netHTTP{server: s, roster: roster{stopping: make(chan struct{})}, feed: newHandoff()}
+	e.http2 = newHTTP2(s, &e.roster)
 	e.base, e.cut = context.WithCancel(context.Background())
 	e.http = &http.Server{
 		Handler:                      e,
@@ -46,11 +52,13 @@ func newNetHTTP(s *Server) *netHTTP {
 			return context.WithValue(ctx, connKey{}, c)
 		},
 		ConnState: e.connState,
+		Protocols: new(http.Protocols),
 	}
+	e.http.Protocols.SetHTTP1(true)
 	return e
 }
 
-// engineLog makes what net/http logs, which are failures to accept, lines of ours.
+// engineLog makes what net/http logs lines of ours.
 type engineLog struct{ server *Server }
 
 func (l engineLog) Write(p []byte) (int, error) {
@@ -59,38 +67,82 @@ func (l engineLog) Write(p []byte) (int, error) {
 }
 
 func (e *netHTTP) serve(l net.Listener) error {
-	if !e.open(l) {
-		return nil
+	e.begun.Do(func() {
+		e.ended = make(chan struct{})
+		go e.run() // ends with the shutdown
+	})
+	return e.acceptAll(l, e.server, e.accept)
+}
+
+func (e *netHTTP) run() {
+	defer close(e.ended)
+	_ = e.http.Serve(e.feed) // which fails when it is closed
+}
+
+// accept starts to serve a connection.
+func (e *netHTTP) accept(in incoming, set *settings) {
+	e.goroutines.Add(1)
+	if in.secure {
+		go e.welcome(arrive(&e.roster, e.server, in, set)) // ends with the handshake
+		return
 	}
-	defer e.close(l)
-	return e.http.Serve(guarded{l, e})
+	go e.receive(in, set) // ends when it is known what the client speaks
 }
 
-// guarded is a listener whose connections are guarded.
-type guarded struct {
-	net.Listener
-	engine *netHTTP
+// welcome makes the handshake of TLS, in which the client chooses the version of HTTP.
+func (e *netHTTP) welcome(a *arrival) {
+	defer e.goroutines.Done()
+	if !a.introduced() || a.shakeHands() != nil {
+		return
+	}
+	if in := a.done(); in.secured.choseHTTP2() {
+		e.http2.take(in)
+	} else {
+		e.take(in)
+	}
+	a.handOver()
 }
 
-func (l guarded) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
+// receive finds out whether a connection without TLS begins with HTTP/2, if it may.
+func (e *netHTTP) receive(in incoming, set *settings) {
+	defer e.goroutines.Done()
+	if set.H2C {
+		p := &prefaced{link: in.link(e.server)}
+		p.leave = func() { e.leave(p) }
+		e.enter(p)
+		defer e.leave(p) // when somebody else is in the roster for it
+		if !p.introduce() {
+			_ = p.Close()
+			return
 		}
-		set := l.engine.server.settings.Load()
-		if l.engine.admits(set.most) {
-			return l.engine.guard(c, introduces(l.Listener)), nil
+		in.introduces, in.told = false, p.told
+		is := p.isHTTP2(after(set.Timeout))
+		in.early = p.early
+		if is {
+			e.http2.take(in)
+			return
 		}
-		l.engine.turnAway(c, set)
+	}
+	e.take(in)
+}
+
+// take serves a connection that speaks HTTP/1.
+func (e *netHTTP) take(in incoming) {
+	c := e.guard(in)
+	e.goroutines.Add(1) // until net/http has closed it
+	if !e.feed.give(c) {
+		_ = c.Close()
+		e.goroutines.Done()
 	}
 }
 
-func (e *netHTTP) guard(inner net.Conn, introduces bool) *conn {
+func (e *netHTTP) guard(in incoming) *conn {
 	c := &conn{
-		link:    link{Conn: inner, settings: e.server.settings.Load, accepted: time.Now(), introduces: introduces},
+		link:    in.link(e.server),
 		closing: &e.closing,
+		early:   in.early,
 	}
+	c.scheme, c.encryption = in.secured.tell()
 	c.leave = func() { e.leave(c) }
 	e.enter(c)
 	return c
@@ -98,8 +150,6 @@ func (e *netHTTP) guard(inner net.Conn, introduces bool) *conn {
 
 func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
 	switch state {
-	case http.StateNew:
-		e.goroutines.Add(1)
 	case http.StateIdle:
 		if c, ok := c.(*conn); ok {
 			c.answered()
@@ -109,17 +159,24 @@ func (e *netHTTP) connState(c net.Conn, state http.ConnState) {
 		}
 	case http.StateClosed, http.StateHijacked:
 		e.goroutines.Done()
-	case http.StateActive:
+	case http.StateNew, http.StateActive:
 	}
 }
 
 // shutdown is not that of net/http, which would lose requests: it closes a connection
 // that it waits on although a request has begun to arrive, and drops what is pipelined.
 func (e *netHTTP) shutdown(ctx context.Context) error {
-	return e.roster.shutdown(ctx, func() {
+	err := e.roster.shutdown(ctx, e.http2.announce, func() {
 		e.cut()
+		e.eachPeer(peer.cut)
 		_ = e.http.Close()
 	})
+	e.begun.Do(func() {})
+	_ = e.feed.Close()
+	if e.ended != nil {
+		<-e.ended
+	}
+	return err
 }
 
 // ServeHTTP hands a request that net/http has read to the server.
@@ -136,7 +193,7 @@ func (e *netHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.server.serve(r.Context(), set, x) {
 		return
 	}
-	if x.endless {
+	if x.endless || c.secured != nil {
 		c.reset()
 	}
 	panic(http.ErrAbortHandler) // net/http's way to be told to cut a connection
@@ -149,11 +206,13 @@ func requestOf(r *http.Request, c *conn) request {
 		method:    r.Method,
 		target:    r.RequestURI,
 		proto:     r.Proto,
-		scheme:    "http",
+		scheme:    c.scheme,
 		host:      r.Host,
 		header:    make(psgi.Header, 0, len(r.Header)+4),
 		length:    r.ContentLength,
 		endpoints: c.endpoints,
+
+		encryption: c.encryption,
 	}
 	for name, values := range r.Header {
 		for _, value := range values {

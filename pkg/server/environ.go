@@ -38,7 +38,10 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 	if scheme == "https" {
 		env.Set("HTTPS", "on")
 	}
-	setAddresses(env, r.endpoints, host)
+	if r.encryption != nil {
+		r.encryption.set(env)
+	}
+	setAddresses(env, r.endpoints, host, scheme)
 	if c.told != nil {
 		c.told.overrule(env, r, scheme, host)
 	}
@@ -56,13 +59,13 @@ func environ(env *psgi.Env, r *request, at place, c call) {
 }
 
 // setAddresses says between whom the connection is.
-func setAddresses(env *psgi.Env, e *endpoints, host string) {
+func setAddresses(env *psgi.Env, e *endpoints, host, scheme string) {
 	if e.serverName != "" {
 		env.Set("SERVER_ADDR", e.serverAddr)
 		env.Set("SERVER_NAME", e.serverName)
 		env.Set("SERVER_PORT", e.serverPort)
 	} else {
-		name, port := splitHost(host)
+		name, port := splitHost(host, scheme)
 		env.Set("SERVER_NAME", name)
 		env.Set("SERVER_PORT", port)
 	}
@@ -70,14 +73,15 @@ func setAddresses(env *psgi.Env, e *endpoints, host string) {
 	env.Set("REMOTE_PORT", e.remotePort)
 }
 
-// splitHost splits a Host into name and port, neither of which is ever empty.
-func splitHost(host string) (name, port string) {
+// splitHost splits a Host into name and port, neither of which is ever empty: a port that
+// is not told is that of the scheme.
+func splitHost(host, scheme string) (name, port string) {
 	name, port = cutPort(host)
 	if name == "" {
 		name = "localhost"
 	}
 	if port == "" {
-		port = defaultPort("http")
+		port = defaultPort(scheme)
 	}
 	return name, port
 }

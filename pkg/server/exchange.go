@@ -16,8 +16,8 @@ type exchange interface {
 	// (100 Continue). Apart from io.EOF, its errors are errMalformed, errSilence
 	// and errClientLeft.
 	read(p []byte) (int, error)
-	// inform sends an informational response. It is called, from any goroutine,
-	// only before begin, and not for HTTP/1.0.
+	// inform sends an informational response. It is called, from one goroutine at a
+	// time, only before begin, and not for HTTP/1.0.
 	inform(status int, h psgi.Header)
 	// begin starts the response. Its head may wait for the first bytes of the
 	// body, or for flush.
@@ -34,14 +34,19 @@ type request struct {
 	line   string // method, a space and the target; "" where the engine has no such text
 	method string
 	target string // as sent: any of the four forms of RFC 9112, 3.2
-	proto  string // HTTP/1.0 or HTTP/1.1
-	scheme string // http
+	proto  string // HTTP/1.0, HTTP/1.1 or HTTP/2.0
+	scheme string // http or https
 	host   string // of the Host line; "" if there is none
 	// header holds the other fields. Those of one name stand together, in the
 	// order in which they came; their spelling may be the engine's.
 	header psgi.Header
 	// length is the body's, in bytes, and negative if only its end will tell.
 	length int64
+	// flaw is why the request cannot be served, where the engine does not refuse it by
+	// itself: an error of the status table, or nil.
+	flaw error
+	// encryption is nil without TLS.
+	encryption *encryption
 	*endpoints
 }
 
@@ -54,6 +59,6 @@ type head struct {
 	length int64
 	// body says whether bytes follow; the length may be told without them (HEAD).
 	body bool
-	// last means that the connection ends after this response.
+	// last means that the connection ends after this response, if it is of HTTP/1.
 	last bool
 }

@@ -41,6 +41,7 @@ func (c *http1Conn) run() {
 	c.prepare()
 	defer func() {
 		if r := recover(); r != nil {
+			c.broken.Store(true)
 			c.settings().Log.Error("panic in a connection", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
@@ -48,14 +49,9 @@ func (c *http1Conn) run() {
 		return
 	}
 	for {
-		err := c.readHead()
-		switch {
-		case err == nil:
-		case c.guard.err != nil:
-			c.refuse()
+		if err := c.readHead(); err != nil {
+			c.leaveOff(err)
 			return
-		default:
-			return // the client has left, or nothing more came
 		}
 		if !c.exchange() {
 			return
@@ -65,6 +61,18 @@ func (c *http1Conn) run() {
 		if c.open.Add(-1); !c.rest() {
 			return
 		}
+	}
+}
+
+// leaveOff does what is left to do after a head could not be read: nothing, if the client
+// has left, or nothing more came.
+func (c *http1Conn) leaveOff(err error) {
+	var other *beganHTTP2
+	switch {
+	case errors.As(err, &other):
+		c.moveToHTTP2(other.early)
+	case c.guard.err != nil:
+		c.refuse()
 	}
 }
 
@@ -97,6 +105,9 @@ func (c *http1Conn) readHead() error {
 		head := c.scanHead()
 		switch {
 		case c.guard.err != nil:
+			if early := c.preface(before, head); early != nil {
+				return &beganHTTP2{early}
+			}
 			return c.guard.err
 		case !c.guard.atHead() || c.open.Load() > 0:
 			if !c.engage() {
@@ -204,11 +215,12 @@ func (c *http1Conn) exchange() bool {
 	c.engine.watches.stop(c)
 	switch {
 	case !whole:
-		if x.endless {
+		if x.endless || c.secured != nil {
 			c.reset()
 		}
 		return false
 	case x.complete() != nil:
+		c.broken.Store(true)
 		return false
 	case x.unread, !x.keep && c.hasInput():
 		c.linger()

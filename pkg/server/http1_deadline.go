@@ -54,7 +54,7 @@ func (d *deadlines) write(c *http1Conn, within time.Duration) (now time.Time) {
 func (c *http1Conn) receive(p []byte) (int, error) {
 	for {
 		if c.engine.closing.Load() && c.idle() && !c.isFresh() && !c.hasInput() {
-			return 0, net.ErrClosed
+			return c.decrypted(p)
 		}
 		n, err := c.readInto(p)
 		d := &c.deadlines
@@ -63,6 +63,18 @@ func (c *http1Conn) receive(p []byte) (int, error) {
 		}
 		d.arm(c, d.until)
 	}
+}
+
+// decrypted reads what TLS has taken from the kernel and nobody has read. If that is
+// nothing, as it is without TLS, the connection has ended.
+func (c *http1Conn) decrypted(p []byte) (int, error) {
+	if c.secured != nil {
+		c.deadlines.arm(c, longAgo)
+		if n, _ := c.readInto(p); n > 0 {
+			return n, nil
+		}
+	}
+	return 0, net.ErrClosed
 }
 
 // idle reports whether the connection carries no request, not even the first byte of one.

@@ -146,8 +146,8 @@ func (x *http1Exchange) inform(status int, h psgi.Header) {
 		head = appendField(head, f.Name, f.Value)
 	}
 	x.c.deadlines.write(x.c, informPatience)
-	if n, err := x.c.send(append(head, "\r\n"...)); err != nil && n > 0 {
-		_ = x.c.Close() // what follows would stand in the middle of it
+	if n, err := x.c.send(append(head, "\r\n"...)); err != nil && (n > 0 || x.c.secured != nil) {
+		x.c.cut() // what follows would stand in the middle of it; TLS does not tell how much it has sent
 	}
 }
 

@@ -40,7 +40,7 @@ func (l *link) introduce() bool {
 	set := l.settings()
 	err := errStranger
 	if set.proxies.trusts(l.RemoteAddr()) {
-		l.told, err = readIntroduction(l.Conn)
+		l.told, err = readIntroduction(l.bare())
 	}
 	if err == nil {
 		return true

@@ -38,6 +38,10 @@ type ListenOptions struct {
 	// questions without an answer the connection is gone. It counts in seconds, up to
 	// 32767. Zero never asks.
 	KeepAlive time.Duration
+	// TLS has connections to the address begin with the handshake of TLS, as
+	// Options.TLS says, which must not be nil then. A change of it counts for the
+	// connections that are accepted from then on.
+	TLS bool
 	// ProxyProtocol has every connection begin with a header of the PROXY protocol,
 	// version 1 or 2, from one of Options.TrustedProxies; all others are closed. A change
 	// of it counts for the connections that are accepted from then on.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"go.uber.org/zap"
+
 	"github.com/thralld/thralld/pkg/internal/unixsocket"
 )
 
@@ -20,6 +22,7 @@ type bound struct {
 	how     ListenOptions // but for what may change while it is open
 
 	introduces atomic.Bool // ListenOptions.ProxyProtocol, of the change in force
+	tls        atomic.Bool // ListenOptions.TLS, of the change in force
 }
 
 // introduces reports whether proxies introduce the connections of a listener.
@@ -111,6 +114,7 @@ func (c *lineup) commit() []*bound {
 	all = append(all, c.open...)
 	for _, b := range all {
 		b.introduces.Store(b.how.ProxyProtocol)
+		b.tls.Store(b.how.TLS)
 	}
 	return all
 }
@@ -194,6 +198,15 @@ func explain(err error, address string, have []*bound) error {
 		}
 	}
 	return err
+}
+
+// fields returns what a log line says about the listener.
+func (b *bound) fields() []zap.Field {
+	fields := []zap.Field{zap.String("address", b.Addr().String())}
+	if b.tls.Load() {
+		fields = append(fields, zap.Bool("tls", true))
+	}
+	return fields
 }
 
 // giveUp closes a listener on which nothing was accepted, so that everything is as

@@ -152,6 +152,9 @@ func (t *task) attempt(ctx context.Context) (err error) {
 		}
 	}()
 	r := t.x.request()
+	if r.flaw != nil {
+		return r.flaw
+	}
 	at, err := locate(r, t.set.mount)
 	if errors.Is(err, errNotMounted) { // files may be there nevertheless
 		if served, failure := t.serveStatic(ctx, at); served {

@@ -77,6 +77,12 @@ type Options struct {
 	// Mount is the path that the app is at; requests outside of it get 404. Empty
 	// is the root.
 	Mount string
+	// TLS is how connections to listeners with ListenOptions.TLS are encrypted. Nil:
+	// there is no such listener.
+	TLS *TLS
+	// H2C has connections without TLS that begin with HTTP/2, as a client does that
+	// knows beforehand (RFC 9113, 3.3), speak it. Otherwise they are refused.
+	H2C bool
 	// TrustedProxies are those whose word is taken on whom they speak for: addresses,
 	// networks such as 10.0.0.0/8, "loopback", "private", and "unix" for all who come by
 	// a unix socket. Empty: none. Whoever is in it can pass for any client.
@@ -113,7 +119,7 @@ type Server struct {
 	closed    bool
 }
 
-// Engine is the code that speaks HTTP/1 with clients.
+// Engine is the code that speaks HTTP/1 with clients. HTTP/2 is always net/http's.
 type Engine int
 
 // The engines. All answer alike; one may stand in for another that is at fault.

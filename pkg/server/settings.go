@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,9 +23,10 @@ type settings struct {
 	spool         *spool
 	receiver      receiver
 	store         *store
-	most          int         // connections
-	proxies       *forwarding // nil: none is trusted
-	warned        *seldom     // of connections that were not introduced
+	most          int           // connections
+	proxies       *forwarding   // nil: none is trusted
+	warned        *seldom       // of connections that were not introduced
+	certificates  *certificates // nil: there is no TLS
 }
 
 // newSettings fills in what opts leave out. The spool is that of the settings so
@@ -67,6 +69,23 @@ func (set *settings) openFolders() (err error) {
 	return errors.Join(err, sendfileErr)
 }
 
+// readCertificates reads those of the options. Those of the settings so far stand in for
+// what cannot be read any more.
+func (set *settings) readCertificates(now *settings, needed bool) (err error) {
+	if set.TLS == nil {
+		if needed {
+			return errors.New("a listener speaks TLS, and there are no certificates")
+		}
+		return nil
+	}
+	var before *certificates
+	if now != nil {
+		before = now.certificates
+	}
+	set.certificates, err = newCertificates(*set.TLS, set.Log, before)
+	return err
+}
+
 // Change is another way to serve, prepared and not yet in force. Its owner ends it
 // by Commit or by Discard; a Discard after that does nothing.
 type Change struct {
@@ -77,7 +96,8 @@ type Change struct {
 }
 
 // Prepare does all that can fail in serving by opts on these listeners, beside
-// what is running and without touching it: it makes the spool folder, opens the folders of files, and opens
+// what is running and without touching it: it makes the spool folder, reads the certificates,
+// opens the folders of files, and opens
 // the addresses that are not open yet; clients that connect to them wait for
 // Commit. An address of the present ones, in the same words, keeps its listener
 // with all who wait in its queue, and gets other options where that can be done while
@@ -95,6 +115,8 @@ func (s *Server) Prepare(opts Options, listeners []Listener) (*Change, error) {
 	next, wrong := newSettings(opts, now)
 	c := &Change{server: s, next: next}
 	err = errors.Join(wrong, c.fill(have, listeners, s.handed))
+	speaks := slices.ContainsFunc(listeners, func(l Listener) bool { return l.TLS })
+	err = errors.Join(err, c.next.readCertificates(now, speaks)) // root may read keys that the user of the daemon may not
 	if err == nil && opts.Opened != nil {
 		err = opts.Opened()
 	}
@@ -143,7 +165,7 @@ func (c *Change) Commit() {
 	s.mu.Unlock()
 
 	for _, b := range c.open {
-		c.next.Log.Info("listening", zap.String("address", b.Addr().String()))
+		c.next.Log.Info("listening", b.fields()...)
 	}
 	for _, b := range without(was, c.keep) {
 		_ = b.Close()

@@ -19,6 +19,7 @@ var (
 	errBodyTooLarge  = errors.New("the request body is too large")
 	errTargetTooLong = errors.New("the request line is too long")
 	errExpectation   = errors.New("the expectation is not known")
+	errNotTLS        = errors.New("the client speaks HTTP without TLS")
 	errMisdirected   = errors.New("the request is for another server")
 	errHeadTooLarge  = errors.New("the request head is too large")
 	errContract      = errors.New("the app broke the PSGI contract")
@@ -42,6 +43,7 @@ type outcome struct {
 var outcomes = []outcome{
 	{errMalformed, 400, "Bad Request", 0},
 	{errNoAccess, 403, "Forbidden", 0},
+	{errNotTLS, 400, "Bad Request: this port speaks TLS, so the URL begins with https://", 0},
 	{errNotMounted, 404, "Not Found", 0},
 	{errNoFile, 404, "Not Found", 0},
 	{errSilence, 408, "Request Timeout", 0},
