@@ -96,10 +96,9 @@ type Change struct {
 }
 
 // Prepare does all that can fail in serving by opts on these listeners, beside
-// what is running and without touching it: it makes the spool folder, reads the certificates,
-// opens the folders of files, and opens
-// the addresses that are not open yet; clients that connect to them wait for
-// Commit. An address of the present ones, in the same words, keeps its listener
+// what is running and without touching it: it makes the spool folder, reads the
+// certificates, opens the folders of files, and opens the addresses that are not open
+// yet; clients that connect to them wait for Commit. An address of the present ones, in the same words, keeps its listener
 // with all who wait in its queue, and gets other options where that can be done while
 // it is open; who may connect to a unix socket changes at once, as it can fail, and
 // changes back with Discard. All sockets that were handed over to the server have to be
