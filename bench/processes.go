@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // process is one process, told apart from a later one with the same pid by when it began.
@@ -65,7 +67,7 @@ func memory(processes []process) (float64, error) {
 	for _, p := range processes {
 		rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.pid))
 		if err != nil {
-			if !p.alive() {
+			if !p.alive() || errors.Is(err, syscall.ESRCH) { // it has ended, and perhaps nobody has reaped it
 				continue
 			}
 			return 0, fmt.Errorf("read the memory of a server: %w", err)

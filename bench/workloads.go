@@ -53,9 +53,9 @@ var workloads = []*workload{
 	hello(32, false, everyone, []string{"thralld", "starlet", "starman", "feersum"}),
 	hello(256, false, servers, nil),
 	hello(1000, false, keepers, nil),
-	hello(32, true, append(closers, "twiggy"), nil),
+	hello(32, true, closers, nil),
 	hello(256, true, servers, nil),
-	hello(1000, true, closers, nil),
+	hello(1000, true, servers, nil),
 	{
 		name: "dancer2", about: "a page of Dancer2 with a template, 32 connections",
 		app: "dancer2.psgi", loading: loadOnce, peers: servers, metrics: loadOnly, seconds: half, costs: pageCost,
@@ -74,12 +74,12 @@ var workloads = []*workload{
 	},
 	{
 		name: "post-1m", about: "POST of 1 MB, 8 connections",
-		app: "post.psgi", peers: servers, metrics: loadOnly, seconds: half, costs: loadCost,
+		app: "post.psgi", peers: prefork, metrics: loadOnly, seconds: half, costs: loadCost,
 		run: underLoad(shape{connections: 8, method: "POST", body: 1 << 20}),
 	},
 	{
 		name: "get-1m", about: "1 MB that the app makes, 8 connections",
-		app: "big.psgi", peers: servers, metrics: loadOnly, seconds: half, costs: loadCost,
+		app: "big.psgi", peers: prefork, metrics: loadOnly, seconds: half, costs: loadCost,
 		run: underLoad(shape{connections: 8}),
 	},
 	{
@@ -102,7 +102,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "idle", about: "memory of the server for each of 10,000 idle connections",
-		app: "hello.psgi", peers: everyone, metrics: []metric{idleMemory}, once: true,
+		app: "hello.psgi", peers: keepers, metrics: []metric{idleMemory}, once: true,
 		seconds: none, costs: 6 * time.Second, run: idle,
 	},
 	{

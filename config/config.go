@@ -167,7 +167,7 @@ type Config struct {
 	Timeout Duration `toml:"timeout" arg:"TIME" default:"5m" apply:"live" help:"longest silence of a client within a request; 0 is no limit"`
 
 	// HeaderTimeout is how long the head of a request may take from its first byte, and
-	// the first byte of a new connection. 0 means Timeout.
+	// the first byte of a new connection. 0, or more than Timeout, means Timeout.
 	HeaderTimeout Duration `toml:"header_timeout" arg:"TIME" default:"30s" apply:"live" help:"how long the head of a request may take; 0: the same as timeout"`
 
 	// MinRate is how many bytes a client has to send or to read in a second, on average;

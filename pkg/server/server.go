@@ -28,7 +28,7 @@ type Options struct {
 	// connections.
 	Timeout time.Duration
 	// HeaderTimeout is how long a request's head may take, from its first byte to its
-	// last, and the first byte of a connection. Zero means Timeout.
+	// last, and the first byte of a connection. Zero, or more than Timeout, means Timeout.
 	HeaderTimeout time.Duration
 	// MinRate is how many bytes of a body a client has to send in a second, and how
 	// many of a response it has to read. It is an average: who has been faster may

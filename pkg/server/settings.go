@@ -39,7 +39,7 @@ func newSettings(opts Options, now *settings) (*settings, error) {
 		opts.MaxHeaderBytes = defaultMaxHeader
 	}
 	next := &settings{Options: opts, mount: mountPoint(opts.Mount), software: opts.ServerSoftware, access: newAccessLog(opts.AccessLog, opts.AccessFormat), warned: new(seldom)}
-	if next.headerTimeout = opts.HeaderTimeout; next.headerTimeout <= 0 {
+	if next.headerTimeout = opts.HeaderTimeout; next.headerTimeout <= 0 || opts.Timeout > 0 && opts.Timeout < next.headerTimeout {
 		next.headerTimeout = opts.Timeout
 	}
 	if next.software == "" {

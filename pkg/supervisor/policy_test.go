@@ -348,7 +348,7 @@ func TestNoRequestWaitsForWorkersThatAreSlowWhateverTheBound(t *testing.T) {
 	for _, l := range loads {
 		for _, bound := range []int{1, 3} {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSite(l, 32, 10, 1000, 1)
+				s := newSite(l, 32, 10, 400, 1)
 				s.d.crowd.bound = bound
 				o := s.outcome()
 				if len(o.faults) > 0 {
