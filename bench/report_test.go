@@ -94,9 +94,10 @@ func TestEveryWorkloadNamesPeersAndAnAppThatAreThere(t *testing.T) {
 	}
 }
 
+// The run is to take less than a quarter of an hour, and took 7 % more than was estimated.
 func TestFullRunIsEstimatedBelowFifteenMinutes(t *testing.T) {
 	b := &bench{rounds: 3, seconds: 2, workloads: workloads}
-	if got := b.estimate(); got > 15*time.Minute {
+	if got := b.estimate(); got > 14*time.Minute {
 		t.Errorf("the full run takes %s", got)
 	}
 }

@@ -36,7 +36,7 @@ type job struct {
 var (
 	everyone = []string{"thralld", "starlet", "starman", "uwsgi", "uwsgi-http", "feersum", "twiggy", "go"}
 	closers  = []string{"thralld", "starlet", "starman", "uwsgi", "feersum", "go"}
-	keepers  = []string{"thralld", "starlet", "starman", "uwsgi", "uwsgi-http", "feersum", "go"}
+	keepers  = []string{"thralld", "starlet", "starman", "uwsgi", "feersum", "go"}
 	servers  = []string{"thralld", "starlet", "starman", "uwsgi", "feersum"}
 	prefork  = []string{"thralld", "starlet", "starman", "uwsgi"}
 
@@ -54,7 +54,7 @@ var workloads = []*workload{
 	hello(256, false, servers, nil),
 	hello(1000, false, keepers, nil),
 	hello(32, true, closers, nil),
-	hello(256, true, servers, nil),
+	hello(256, true, prefork, nil),
 	hello(1000, true, servers, nil),
 	{
 		name: "dancer2", about: "a page of Dancer2 with a template, 32 connections",
@@ -90,7 +90,7 @@ var workloads = []*workload{
 	},
 	{
 		name: "mixed", about: "8 connections, 10 workers, 1 request in 100 sleeps 500 ms: at most 1,600 requests/s",
-		app: "mixed.psgi", peers: servers, guard: []string{"thralld", "starlet"},
+		app: "mixed.psgi", peers: prefork, guard: []string{"thralld", "starlet"},
 		metrics: []metric{rate, quickP95, aloneP95, failures}, costs: 3 * time.Second,
 		run: mixed,
 	},
