@@ -69,7 +69,7 @@ func offer(x relayable, began func(), end context.CancelFunc) (*relay, error) {
 }
 
 // withdraw ends the offer as there is an answer, and reports whether the app had taken
-// the connection before: then it returns when that is over. What the app has written
+// the connection before: then done tells when that is over. What the app has written
 // before it answered is there by then. A nil relay was not taken.
 func (r *relay) withdraw() (taken bool) {
 	if r == nil {
@@ -89,7 +89,9 @@ func (r *relay) withdraw() (taken bool) {
 		}
 	}
 	r.mu.Unlock()
-	<-r.done
+	if !taken {
+		<-r.done
+	}
 	return taken
 }
 

@@ -30,11 +30,12 @@ func (t *task) callOffering(ctx context.Context) error {
 	resp, err := t.set.App.Call(call, &t.req)
 	switch {
 	case r.withdraw():
-		t.begun, t.status, t.counted.bytes = true, statusUpgraded, r.sent
-		if err == nil {
+		if err == nil { // nobody reads it: an app that goes on to stream must not wait for that
 			t.set.access.answered(t, resp)
 			_ = resp.Body.Close()
 		}
+		<-r.done
+		t.begun, t.status, t.counted.bytes = true, statusUpgraded, r.sent
 		return errRelayed
 	case r != nil && errors.Is(err, psgi.ErrAborted):
 		return fmt.Errorf("%w: the app neither answered nor wrote to psgix.io", errContract)

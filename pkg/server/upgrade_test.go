@@ -87,3 +87,27 @@ func TestNothingIsOfferedToWhoDoesNotAskForIt(t *testing.T) {
 		c.reply("GET").wantText(t, "psgix.io=(none)")
 	}
 }
+
+func TestAppThatStreamsBesideItsConnectionIsToldThatNobodyReads(t *testing.T) {
+	withOwnEngine(t)
+	told := make(chan struct{})
+	s := serve(t, app(func(_ context.Context, req *psgi.Request) (*psgi.Response, error) {
+		c, err := net.Dial("unix", strings.Replace(req.Env.Map()["psgix.io"], "\x00", "@", 1))
+		if err != nil {
+			return nil, err
+		}
+		_, _ = c.Write([]byte("raw"))
+		body := script("nobody", "reads", "this")
+		go func() { // ends with the response: only then does the app close
+			<-body.ended
+			_ = c.Close()
+			close(told)
+		}()
+		return stream(body), nil
+	}))
+	c := s.dial()
+	c.send(upgrading)
+	readUntil(t, c, "raw")
+	waitFor(t, "the response to be closed", told)
+	c.wantClosed()
+}
